@@ -317,9 +317,9 @@ class ClientConnection(asyncio.Protocol):
             else:
                 announced = False
             if request is not None:
-                handler = service.accept(request, self, head)
+                handler = service.accept(request, self, head, rest)
             else:
-                handler = service.repeat(admitted, request_id, self)
+                handler = service.repeat(admitted, request_id, self, rest)
         except Refused as error:
             if admitted is not None:
                 request = admitted.request(request_id)

@@ -140,13 +140,15 @@ class Service(Protocol):
 
     def new_request_id(self) -> str: ...
 
-    def repeat(self, admitted: Any, request_id: str, client: ClientPort) -> RequestHandler:
-        """Serve a request whose head is the one of the `admissions` that was found just now. Raises the `Refused` that
-        answers it otherwise."""
+    def repeat(self, admitted: Any, request_id: str, client: ClientPort, rest: bytes) -> RequestHandler:
+        """Serve a request whose head is the one of the `admissions` that was found just now. `rest` came behind the
+        head, and is given to the handler as far as it is of the body. Raises the `Refused` that answers the request
+        otherwise."""
         ...
 
-    def accept(self, request: Request, client: ClientPort, head: bytes) -> RequestHandler:
-        """Admit a request that was read from this head. Raises the `Refused` that answers it otherwise."""
+    def accept(self, request: Request, client: ClientPort, head: bytes, rest: bytes) -> RequestHandler:
+        """Admit a request that was read from this head; `rest` came behind it. Raises the `Refused` that answers it
+        otherwise."""
         ...
 
     def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:

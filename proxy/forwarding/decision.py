@@ -292,6 +292,11 @@ class RequestContext:
             stats.overhead, stats.sent_at, stats.counted = self.overhead, self.sent_at, self.sent_at or self.counted
         return self.own_stats
 
+    def measure_sent(self) -> None:
+        """Take over what was measured when the request was sent, if its account is made of more already."""
+        if (stats := self.own_stats) is not None:
+            stats.overhead, stats.sent_at, stats.counted = self.overhead, self.sent_at, self.sent_at
+
     def decided_by(self, decision: Decision) -> RequestContext:
         """The same request with another decision about it, and the same account."""
         again = copy(self)

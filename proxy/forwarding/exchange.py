@@ -56,7 +56,6 @@ class Exchange:
     phase = ADMITTED
     taps: tuple[Tap, ...] = ()
     _passed: Passed | None = None
-    _passed_at_once = False  # and nothing else hinders it from leaving in one step
     _body: ReplayBuffer = NO_BODY
     _read_body: bytes | None = None  # if gates have read it
     _sent: tuple[AccessToken, UpstreamConnection] | None = None  # while it is under way in one step
@@ -79,8 +78,6 @@ class Exchange:
             self.taps = tuple([make(context) for make in decision.taps])
         if passed is not None:
             self._passed, self._read_body, self.taps = passed, passed.body, passed.taps + self.taps
-            by_head = decision.in_one_step and not decision.route.api.takes_messages  # what these do, the body told
-            self._passed_at_once = passed.at_once and by_head and context.stats.span is None
 
     def __repr__(self) -> str:
         return f"<Exchange {self._context.request_id}: {self.phase}, {self._made_attempt or 'in one step'}>"
@@ -90,9 +87,8 @@ class Exchange:
     def start(self) -> None:
         """Send all of the request, if it is here and nothing has to be waited for."""
         body, dependencies, decision = self._body, self._dependencies, self._context.decision
-        stats = self._context.own_stats
         if (
-            ((decision.is_plain and stats is None) or self._passed_at_once)
+            (self._context.own_stats is None if decision.is_plain else self._has_passed_at_once())
             and body.complete
             and body.size <= MAX_WHOLE
             and not dependencies.throttles.active
@@ -101,12 +97,21 @@ class Exchange:
         ):
             self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
             self._send_whole(token, connection)
-            if stats is not None:
-                stats.overhead, stats.sent_at = self._context.overhead, self._context.sent_at
-                stats.counted = stats.sent_at
+            if not decision.is_plain:
+                self._context.measure_sent()
         else:
             self.phase = follow(self.phase, Phase.RECEIVING)
             self._begin()
+
+    def _has_passed_at_once(self) -> bool:
+        """Whether gates have just let the request pass, and nothing else is to be done about it. Raises
+        `AssertionError` where its body is not the one that they have read."""
+        passed, stats = self._passed, self._context.own_stats
+        if passed is None or not passed.at_once:
+            return False
+        if self._body.data != ([passed.body] if passed.body else []):
+            raise AssertionError("gates have read another body than the one that is to be sent")
+        return stats is None or stats.span is None
 
     def _send_whole(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, body = self._context, self._body

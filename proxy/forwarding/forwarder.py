@@ -16,16 +16,31 @@ from typing import TYPE_CHECKING
 
 from proxy.access.admission import admit, identify, refuse_web_page
 from proxy.downstream.ports import Availability
-from proxy.errors import AccountRequired, Draining, NotImplementedHere, NotPermitted, Refused, UnknownRoute
+from proxy.errors import (
+    AccountRequired,
+    Draining,
+    NotImplementedHere,
+    NotPermitted,
+    Refused,
+    TokenNotChecked,
+    UnknownRoute,
+)
 from proxy.forwarding.admissions import Admissions
 from proxy.forwarding.decision import Admission, Decision, RequestContext
 from proxy.forwarding.decisions import Decisions
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.gated_request import CHECKED_AT_ONCE, GatedRequest, rewrite_of
+from proxy.forwarding.gated_request import (
+    CHECKED_AT_ONCE,
+    GatedRequest,
+    NotPassed,
+    Passed,
+    read_early,
+    rewrite_of,
+)
 from proxy.forwarding.injection import REQUEST_FIELDS
 from proxy.forwarding.refusal import internal_error, payload_size, refusal_response
 from proxy.forwarding.sockets import NO_PLACEMENT, LocalAsked, Placement
-from proxy.forwarding.waiting_request import ListsAwaited, UndecidedRequest, WaitingRequest
+from proxy.forwarding.waiting_request import KeysAwaited, ListsAwaited, RequestBeforeLists, UndecidedRequest, Waited
 from proxy.http1.message import Request, RequestReader, unread_request
 from proxy.http1.request_fields import asking_identity
 from proxy.routing.request_kind import METHODS
@@ -62,6 +77,7 @@ class Forwarder:
         self._pools = pools
         self._serial = count(1)
         self._undecided = UndecidedRequest(None)
+        self._keys_awaited = KeysAwaited(self, dependencies)
         self._prefix = os.urandom(6).hex()
         dependencies.rights.ask_again = self._permit_again
         self.apply(rules)
@@ -88,37 +104,42 @@ class Forwarder:
     def new_request_id(self) -> str:
         return f"{self._prefix}-{next(self._serial):x}"
 
-    def repeat(self, admission: Admission, request_id: str, client: ClientPort) -> RequestHandler:
+    def repeat(self, admission: Admission, request_id: str, client: ClientPort, rest: bytes = b"") -> RequestHandler:
         context, decision = RequestContext(admission, request_id, client.head_done), admission.decision
         if decision.looked_at:
-            return self._serve_again(context, client)
+            return self._serve_again(context, client, rest)
         self._dependencies.accounting.started(decision.in_flight)
         return Exchange(self._dependencies, client, context)
 
-    def accept(self, request: Request, client: ClientPort, head: bytes = b"") -> RequestHandler:
+    def accept(self, request: Request, client: ClientPort, head: bytes = b"", rest: bytes = b"") -> RequestHandler:
         admission = self._decisions.find(request) if self.availability is not _CLOSING else None
         if admission is None:
             return self.accept_new(request, client)
         self.rules.clients.note_use(admission.decision.identity, time.time())
         if self._dependencies.accounting.tracing is None:
             self.admissions.offer(head, admission)
-        return self._serve_again(RequestContext(admission, request.id, client.head_done), client)
+        return self._serve_again(RequestContext(admission, request.id, client.head_done), client, rest)
 
-    def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler:
-        """Decide a request without a remembered decision. After a wait (`waited`), its client is not charged again, and
-        it does not wait again."""
+    def accept_new(self, request: Request, client: ClientPort, waited: Waited = Waited.NOTHING) -> RequestHandler:
+        """Decide a request without a remembered decision. It waits for nothing again that it has waited for, and after
+        a wait for lists, its client is not charged again."""
         if request.method == b"CONNECT" and (tunnel := self._open_tunnel(request, client)) is not None:
             return tunnel
         admit(request, self.rules.table)
         target, own_paths = request.target, self.rules.own_paths  # where no key is needed: not at a report
         early = find_destination(target, with_own_paths=own_paths) if may_be_local(target) else None
-        if self.availability is _CLOSING and not waited:
+        if self.availability is _CLOSING and waited is Waited.NOTHING:
             raise Draining("The proxy is stopping; send this again on a new connection.", retry_after=1, close=True)
         if request.method not in METHODS:
             raise NotImplementedHere(
                 "The Ads API does not have this method; send GET, POST, PUT, PATCH or DELETE.", close=True
             )
-        identity = identify(request, early, self.rules, time.time(), client.address)
+        try:
+            identity = identify(request, early, self.rules, time.time(), client.address)
+        except TokenNotChecked as unchecked:
+            if waited is not Waited.NOTHING:
+                raise
+            return self._keys_awaited.hold(request, client, unchecked)
         self._undecided = UndecidedRequest(request, identity.name, subject=identity.subject)
         try:
             destination, asked = self._decisions.read(request)
@@ -133,17 +154,17 @@ class Forwarder:
             self._screen(identity, asked, destination)
             in_flight = self._dependencies.accounting.client_cell(identity.name)
             return self._answer(LocalAsked(request, destination, identity, client, in_flight))
-        if waited:
-            admission = self._decide(request, destination, asked, identity, waits=False)
-            context = RequestContext(admission, request.id, client.head_done)
-            context.counted = perf_counter()
-            return self._serve(context, client)
-        self.rules.clients.charge(identity, time.monotonic())
+        waits = waited is not Waited.LISTS
+        if waits:
+            self.rules.clients.charge(identity, time.monotonic())
         try:
-            admission = self._decide(request, destination, asked, identity)
+            admission = self._decide(request, destination, asked, identity, waits=waits)
         except ListsAwaited as lists:
-            return self._hold(request, client, identity, lists)
-        return self._serve(RequestContext(admission, request.id, client.head_done), client)
+            return self._hold(client, identity, lists)
+        context = RequestContext(admission, request.id, client.head_done)
+        if waited is not Waited.NOTHING:
+            context.counted = perf_counter()
+        return self._serve(context, client)
 
     def _answer(self, asked: LocalAsked) -> RequestHandler:
         """The handler of a request to a path of the proxy's own."""
@@ -168,13 +189,11 @@ class Forwarder:
                 return handler
         return None
 
-    def _hold(
-        self, request: Request, client: ClientPort, identity: ClientIdentity, lists: ListsAwaited
-    ) -> RequestHandler:
+    def _hold(self, client: ClientPort, identity: ClientIdentity, lists: ListsAwaited) -> RequestHandler:
         """Have a request wait for the lists that may show where it goes."""
         # Last: only the end of the wait gives back what is claimed.
         self.rules.clients.claim(identity, self._dependencies.accounting.client_cell(identity.name).value)
-        return WaitingRequest(self, self._dependencies, client, self._undecided, lists)
+        return RequestBeforeLists(self, self._dependencies, client, self._undecided, lists)
 
     def _decide(
         self,
@@ -183,7 +202,7 @@ class Forwarder:
         asked: RequestSummary,
         identity: ClientIdentity,
         *,
-        waits: bool = True,
+        waits: bool,
     ) -> Admission:
         """Decide whether this client may send the request, and where it goes. Raises the `Refused` that forbids it, and
         `ListsAwaited` if it `waits` for lists that may lead it elsewhere."""
@@ -236,21 +255,21 @@ class Forwarder:
                 return placement
         return NO_PLACEMENT
 
-    def _serve_again(self, context: RequestContext, client: ClientPort) -> RequestHandler:
+    def _serve_again(self, context: RequestContext, client: ClientPort, rest: bytes) -> RequestHandler:
         """The handler of a request whose decision is remembered; its client's budget counts it first."""
         decision, chosen = context.decision, None
         try:
             if decision.budgeted:
                 self.rules.clients.charge(decision.identity, time.monotonic())
             chosen = decision.route
-            return self._serve(context, client)
+            return self._serve(context, client, rest)
         except Refused:
             who = decision.client, decision.asked, chosen, decision.identity.subject
             self._undecided = UndecidedRequest(context.request, *who)
             raise
 
-    def _serve(self, context: RequestContext, client: ClientPort) -> Exchange | GatedRequest:
-        """The handler of a request that may leave."""
+    def _serve(self, context: RequestContext, client: ClientPort, rest: bytes = b"") -> Exchange | GatedRequest:
+        """The handler of a request that may leave; `rest` came behind its head."""
         accounting, decision = self._dependencies.accounting, context.decision
         if decision.is_write and not context.api.takes_messages:  # what these do, the body tells
             accounting.write_gate.check(context)
@@ -263,17 +282,27 @@ class Forwarder:
             context.stats.span = accounting.tracing.begin(fields)
         accounting.started(decision.in_flight)
         if decision.gates:
-            return self._gated(context, client)
+            return self._gated(context, client, rest)
         return Exchange(self._dependencies, client, context)
 
-    def _gated(self, context: RequestContext, client: ClientPort) -> GatedRequest:
-        """The handler of a request that gates look at before it leaves."""
-        gates = tuple(make(context) for make in context.decision.gates)
-        rewrite = None if context.decision.in_one_step else rewrite_of(gates)
+    def _gated(self, context: RequestContext, client: ClientPort, rest: bytes) -> Exchange | GatedRequest:
+        """The handler of a request that gates look at before it leaves: its exchange at once, where they have read the
+        body that came behind its head, and do not wait."""
+        dependencies, decision = self._dependencies, context.decision
+        gates = tuple([make(context) for make in decision.gates])
+        rewrite = None if decision.in_one_step else rewrite_of(gates)
         if rewrite is not None and rewrite.reads_bodies:
             context.request = replace(context.request, fields=asking_identity(context.request.fields))
-        serve = partial(Exchange, self._dependencies, client, context)
-        return GatedRequest(self._dependencies.accounting, client, context, gates, serve)
+        early = read_early(gates, context, rest)
+        if isinstance(early, Passed):
+            try:
+                return Exchange(dependencies, client, context, early)
+            except Exception as error:  # noqa: BLE001 - it is raised again where it is answered
+                early = NotPassed(error)
+        serve = partial(Exchange, dependencies, client, context)
+        gated = GatedRequest(dependencies.accounting, client, context, gates, serve)
+        gated.early = early
+        return gated
 
     def _permit_again(self, context: RequestContext, body: bytes | None) -> ClientIdentity:
         """The client of a request that was admitted before. Raises what forbids the request by the rules in force;

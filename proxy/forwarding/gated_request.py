@@ -8,7 +8,7 @@ gates let it pass unread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.body_reader import READER
 from proxy.errors import ContentTooLarge, Refused
@@ -28,20 +28,22 @@ if TYPE_CHECKING:
     from proxy.forwarding.sockets import Gate, OwnAnswer, Rewrite, Tap
     from proxy.http1.framing import Buffer
 
-CHECKED_AT_ONCE: Final = 768
-"""The `cost_of` a body up to which gates read it on the event loop: about a millisecond of work at most."""
+CHECKED_AT_ONCE: Final = 1200
+"""The `cost_of` a body up to which gates read it on the event loop: about a millisecond of work at most. What a body of
+1 KiB costs need not be counted."""
 _NOTHING: Final = End(None, None, None, sent=False)
 
 
 class Passed:
     """What a request brings along that has passed all its gates. `body` is None if it was not read,
     `continued` tells that its client was told to send the body. `taps` and `rewrite` are those of its gates. `at_once`
-    tells that all of it came in one turn of the event loop, which has not ended: nothing can have changed since the
-    request was admitted."""
+    tells that it passed in the turn of the event loop in which it was admitted: nothing has changed since."""
 
     __slots__ = ("at_once", "body", "continued", "rewrite", "taps")
 
-    def __init__(self, gates: Sequence[Gate], body: bytes | None, *, continued: bool, at_once: bool) -> None:
+    def __init__(
+        self, gates: Sequence[Gate], body: bytes | None, *, continued: bool = False, at_once: bool = False
+    ) -> None:
         self.body, self.continued, self.at_once = body, continued, at_once
         self.taps: tuple[Tap, ...] = ()
         self.rewrite: Rewrite | None = None
@@ -50,6 +52,35 @@ class Passed:
                 self.taps += (gate.tap,)
             if self.rewrite is None:  # no two of them ask for one
                 self.rewrite = gate.rewrite
+
+
+class NotPassed(NamedTuple):
+    """What was met when gates had a request's body before it had a handler; None if one of them waits."""
+
+    error: Exception | None
+
+
+def read_early(gates: Sequence[Gate], context: RequestContext, rest: bytes) -> Passed | NotPassed | None:
+    """What comes of a request whose body is here with its head, if that costs little to read; None if it is to be
+    gathered. `rest` came behind the head."""
+    decision, fields = context.decision, context.admission.fields
+    size = len(rest)
+    if size != fields.content_length or not decision.in_one_step or fields.expects_continue:
+        return None
+    if decision.route.api.takes_messages:  # whether one of these may leave, its body tells
+        return None
+    body = JsonBody(rest)
+    if size >= decision.rules.replay_bytes or body.costs_more_than(CHECKED_AT_ONCE):
+        return None
+    try:
+        for gate in gates:
+            gate.read(body)
+        for gate in gates:
+            if gate.waits:
+                return NotPassed(None)
+    except Exception as error:  # noqa: BLE001 - it is met again where it is answered
+        return NotPassed(error)
+    return Passed(gates, rest, at_once=True)
 
 
 def rewrite_of(gates: Sequence[Gate]) -> Rewrite | None:
@@ -61,7 +92,8 @@ def rewrite_of(gates: Sequence[Gate]) -> Rewrite | None:
 
 
 class GatedRequest:
-    """Implements `RequestHandler`. `serve` gives the handler of the request once it may go on."""
+    """Implements `RequestHandler`. `serve` gives the handler of the request once it may go on; `early` is what its
+    gates have met already, None if they are still to read its body."""
 
     max_wire_bytes = 0
     rate_limited = True
@@ -69,7 +101,7 @@ class GatedRequest:
     _reading: asyncio.Future[Refused | None] | None = None
     _task: asyncio.Task[None] | None = None
     _started = _unread = _done = _continued = False
-    _body: bytes | bytearray = b""
+    early: NotPassed | None = None
 
     def __init__(
         self,
@@ -82,7 +114,9 @@ class GatedRequest:
         fields = context.admission.fields
         self._accounting, self._client, self._context = accounting, client, context
         self._gates, self._serve = gates, serve
+        self._may_pass_unread = all(gate.may_pass_unread for gate in gates)
         self._has_body = self._incomplete = bool(fields.chunked or fields.content_length)
+        self._body = bytearray()
 
     def __repr__(self) -> str:
         return f"<GatedRequest {self._context.request.id}: {'done' if self._done else len(self._body)}>"
@@ -91,11 +125,10 @@ class GatedRequest:
 
     def start(self) -> None:
         self._started = True
-        if not self._incomplete and len(self._body) < self._context.decision.rules.replay_bytes:
-            self._read(at_once=True)
-            return
         fields = self._context.admission.fields
-        if self._is_too_large(fields.content_length or 0):
+        if self.early is not None:
+            self._take(self.early)
+        elif self._is_too_large(fields.content_length or 0):
             self._pass_unread()
         elif not self._incomplete:
             self._read()
@@ -108,15 +141,9 @@ class GatedRequest:
     def request_data(self, pieces: list[Buffer]) -> None:
         if self._done:
             return
-        if not self._body and len(pieces) == 1:
-            self._body = bytes(pieces[0])
-        else:
-            if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)
-            for piece in pieces:
-                self._body += piece
-        size = len(self._body)
-        if size >= self._context.decision.rules.replay_bytes and (self._started or not self._may_pass_unread):
+        for piece in pieces:
+            self._body += piece
+        if self._is_too_large(0) and (self._started or not self._may_pass_unread):
             self._pass_unread()
 
     def request_ended(self, trailers: bytes) -> None:
@@ -143,10 +170,6 @@ class GatedRequest:
 
     # --- the gates
 
-    @property
-    def _may_pass_unread(self) -> bool:
-        return all(gate.may_pass_unread for gate in self._gates)
-
     def _is_too_large(self, announced: int) -> bool:
         return self._has_body and max(announced, len(self._body)) >= self._context.rules.replay_bytes
 
@@ -167,12 +190,18 @@ class GatedRequest:
                 self._client.pause_reading()
             self._wait()
 
-    def _read(self, *, at_once: bool = False) -> None:
-        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn. `at_once`
-        tells that it came in the turn of the event loop in which the request was admitted."""
+    def _take(self, early: NotPassed) -> None:
+        """The gates have read the body, and it has come here, too. Raises the defect that was met, if it was one."""
+        error = early.error
+        if error is not None and not isinstance(error, Refused):
+            raise error
+        self._was_read(error)
+
+    def _read(self) -> None:
+        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn."""
         body = JsonBody(bytes(self._body))
         if not body.costs_more_than(CHECKED_AT_ONCE):
-            self._was_read(self._refusal_of(body), at_once=at_once)
+            self._was_read(self._refusal_of(body))
             return
         self._context.stats.spend()  # what follows is the thread's time
         self._reading = READER.read(self._client.loop, self._context.client, self._refusal_of, body)
@@ -198,15 +227,13 @@ class GatedRequest:
             self._defect(error)
         self._client.flush()
 
-    def _was_read(self, refusal: Refused | None, *, at_once: bool = False) -> None:
+    def _was_read(self, refusal: Refused | None) -> None:
         if refusal is not None:
             self._refuse(refusal)
-            return
-        for gate in self._gates:
-            if gate.waits:
-                self._wait()
-                return
-        self._go_on(at_once=at_once)
+        elif any(gate.waits for gate in self._gates):
+            self._wait()
+        else:
+            self._go_on()
 
     def _wait(self) -> None:
         self._task = self._client.loop.create_task(self._ask_to_wait())
@@ -233,12 +260,12 @@ class GatedRequest:
 
     # --- what becomes of the request
 
-    def _go_on(self, *, at_once: bool = False) -> None:
+    def _go_on(self) -> None:
         """Hand the request over to its exchange, with what came of the body. Its trailers are dropped, as no gate has
         read them."""
         body = bytes(self._body)
         known = None if self._incomplete else body
-        handler = self._serve(Passed(self._gates, known, continued=self._continued, at_once=at_once))
+        handler = self._serve(Passed(self._gates, known, continued=self._continued))
         self._done = True  # not before: if that failed, this would have to answer
         whole = self._has_body and not self._incomplete
         self._client.hand_over(handler, [body] if body else [], b"" if whole else None)

@@ -66,9 +66,9 @@ class OwnedService:
     def availability(self) -> Availability:
         return self.forwarder.availability
 
-    def accept(self, request: Request, client: ClientPort, head: bytes) -> RequestHandler:
+    def accept(self, request: Request, client: ClientPort, head: bytes, rest: bytes) -> RequestHandler:
         self.check(request, client.address)
-        return self.forwarder.accept(request, client, self._mark + head)
+        return self.forwarder.accept(request, client, self._mark + head, rest)
 
     def check(self, request: Request, address: str) -> None:
         """Raise what forbids the request on this connection. It is not asked about a remembered head."""

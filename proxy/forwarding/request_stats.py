@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from proxy.http1.message import Request
     from proxy.routing.explanation import Explanation
 
+_WITHIN, _SUCCESS = SpendVerdict.WITHIN, Outcome.SUCCESS
+"""By names of their own: each write is compared with them."""
 _FROZEN: Final = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.FROZEN)
 """The judgement of every write that a freeze stopped, wherever on its way: a freeze is never only observed."""
 
@@ -92,8 +94,8 @@ class RequestStats:
             and not self.mcp_tools
             and self.span is None
             and self.changes is None
-            and (self.judged is None or self.judged.verdict is SpendVerdict.WITHIN)
-            and (self.write is None or self.write.outcome is Outcome.SUCCESS)
+            and (self.judged is None or self.judged.verdict is _WITHIN)
+            and (self.write is None or self.write.outcome is _SUCCESS)
         )
 
     def finished(self, status: int, kind: RequestKind, path: str, now: float) -> RequestFinished:

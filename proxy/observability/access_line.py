@@ -86,6 +86,9 @@ _LEFT_OUT: Final = "%.0s"
 _FRACTIONS: Final = tuple(f".{number:03d}" for number in range(1000))
 """The three places behind a whole number, by thousandths."""
 
+_WITHIN: Final = SpendVerdict.WITHIN
+"""By a name of its own: to find a member of an Enum takes longer than all else about such a line."""
+
 Fields = frozenset[str]
 
 
@@ -290,7 +293,7 @@ class AccessLines:
         """The member that tells what limits say of a write. That of writes within them is always the same."""
         if "spend" not in self._fields:
             return ""
-        is_within = spend.verdict is SpendVerdict.WITHIN and not spend.unread and not spend.violations
+        is_within = spend.verdict is _WITHIN and not spend.unread and not spend.violations
         text = self._within.get(spend.mode) if is_within else None
         if text is None:
             text = f',"spend":{json.dumps(self._cleaned(_members_of(spend)), separators=(",", ":"))}'

@@ -396,7 +396,7 @@ async def test_a_body_that_stops_behind_its_answer_gets_no_second_one(running: R
 
 def serve_with(bench: ProxyBench, kind: type[DiscardedBody]) -> None:
     """Every request gets such a handler."""
-    bench.forwarder.accept = lambda _, client, head: kind(client)  # type: ignore[method-assign, assignment, misc]  # of this object
+    bench.forwarder.accept = lambda _request, client, *_: kind(client)  # type: ignore[method-assign]  # of this object
 
 
 class Faulty(DiscardedBody):

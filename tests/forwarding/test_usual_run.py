@@ -16,8 +16,10 @@ import pytest
 
 from proxy.audit.capability import WriteTap
 from proxy.downstream.ports import Availability
+from proxy.errors import NotPermitted
 from proxy.events import DefectMet, RequestFinished
 from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.request_body import ReplayBuffer
 from proxy.forwarding.rights import Rights
 from proxy.forwarding.sockets import End
 from proxy.http1.framing import Buffer
@@ -256,6 +258,48 @@ async def test_a_gated_request_that_comes_whole_leaves_as_any_other(
     assert (account.attempts, account.bytes_in, bench.sent[-1][-2:]) == (1, 2, b"{}")
     assert 0 < account.overhead < account.duration
     assert 0 < account.upstream < account.duration
+    await bench.stop(client)
+
+
+async def test_no_other_body_leaves_than_the_one_that_gates_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may read it before the connection gives it to the request: a difference would be a defect."""
+    bench = MemoryBench()
+    bench.forwarder.apply(replace(bench.forwarder.rules, capabilities=(Plugged(gates=(NotingGate([]),), at_end=True),)))
+    client = bench.client()
+    client.send(POST)
+    await bench.rest(client)
+    monkeypatch.setattr(ReplayBuffer, "data", property(lambda _: [b"[]"]))
+    client.send(POST)
+    await bench.rest(client)
+    assert client.pipe.written.count(b"HTTP/1.1 500 ") == 1
+    assert len(bench.sent) == 1
+    assert [isinstance(event, DefectMet) for event in bench.events.events].count(True) == 1
+    bench.events.events = [event for event in bench.events.events if not isinstance(event, DefectMet)]
+    await bench.stop(client)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_gates_read_a_body_once(waits: bool) -> None:
+    """Also where they read it with the head, and the request then waits, or is refused."""
+    noted: Noted = []
+    bench = MemoryBench()
+    gate = NotingGate(noted)
+    bench.forwarder.apply(replace(bench.forwarder.rules, capabilities=(Plugged(gates=(gate,), at_end=True),)))
+    client = bench.client()
+    client.send(POST)
+    await bench.rest(client)
+    noted.clear()
+    if waits:
+        gate.go = asyncio.get_running_loop().create_future()
+        gate.go.set_result(None)
+    else:
+        gate.refusal = NotPermitted("Not this one.")
+    client.send(POST)
+    await bench.rest(client)
+    assert noted == [("gate", "read", b"{}"), *([("gate", "wait")] * waits)]
+    account = bench.events.finished[-1]
+    assert (account.status, account.attempts, account.bytes_in) == ((200, 1, 2) if waits else (403, 0, 2))
+    assert len(bench.sent) == 1 + waits
     await bench.stop(client)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from proxy.errors import LedgerUnavailable
-from proxy.events import RequestFinished, SpendMode
+from proxy.events import RequestFinished, SpendMode, SpendVerdict
+from proxy.net import deadlines
 from proxy.profiles.listing import Profile
 from proxy.routing.table import EmptyDirectory
 from proxy.spend import capability
@@ -22,7 +26,9 @@ from proxy.spend.freezes import Freezes
 from proxy.spend.judge import DayUse, Reservation
 from proxy.spend.ledger import DayKey
 from proxy.spend.limits import SpendLimits
+from tests.support.accounted_bench import AccountedBench
 from tests.support.proxy_bench import ProxyBench, Running
+from tests.support.walk import recorded
 from tests.support.wire import Answer, Script, Wire, answering
 
 NOON = 1_780_000_000.0
@@ -535,3 +541,43 @@ async def test_messages_of_mcp_that_cannot_be_read_do_not_leave(running: Running
         assert text in json.dumps(said(answer))
         assert opened.arrived == 0
         assert (await opened.last()).refusal == "spend-unreadable"
+
+
+# --- what judging costs
+
+READING = frozenset(("strict_json.py", "audit/changed_objects.py", "spend/findings.py", "spend/judge.py"))
+"""The modules that read and judge a write: they take more calls for a larger one."""
+
+
+async def calls_of_a_write(limits: dict[str, SpendLimits]) -> Counter[str]:
+    """The Python calls of a repeated write of a client with these limits, but for those that read and judge it."""
+    now = time.time()
+    with patch.object(deadlines, "INTERVAL", 3600.0), patch.object(time, "time", lambda: now):
+        bench = AccountedBench(spend_limits=limits)
+        bench.apply(replace(bench.rules, table=replace(bench.rules.table, directory=OneProfile())))
+        bench.reach()
+        bench.answer = lambda _: [CREATED]
+        client = bench.client()
+        for _ in range(4):
+            client.send(create(100, 20.5))
+            await bench.rest(client)
+        with recorded() as walk:
+            client.send(create(100, 20.5))
+            await bench.rest(client)
+        judged = bench.events.finished[-1].spend
+        assert (judged is not None and judged.verdict is SpendVerdict.WITHIN) is bool(limits)
+        client.leave()
+        await bench.rest(client)
+        bench.end()
+    return Counter(call for call in walk.calls if call.split()[0] not in READING)
+
+
+async def test_a_judged_write_takes_few_more_calls_than_any_other() -> None:
+    """It leaves in the same turn of the event loop, and is looked at once. What its limits cost is reading it."""
+    plain, judged = (
+        await calls_of_a_write({}),
+        await calls_of_a_write({"anonymous": SpendLimits(budget={"USD": Decimal(200)})}),
+    )
+    more = judged - plain
+    assert more.total() <= 24, more
+    assert not plain - judged
