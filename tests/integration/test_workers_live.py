@@ -213,8 +213,11 @@ def test_tokens_are_minted_once_for_all(amazon: SimulatedAmazon, tmp_path: Path)
 
 
 def test_a_drain_loses_nothing(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """What was accepted is answered, the exit code is 0, and no process is left."""
-    with program(amazon, tmp_path, drain={"timeout": 10}) as running:
+    """What was accepted is answered, the exit code is 0, and no process is left: with workers that Python starts."""
+    given = amazon.configuration(workers=WORKERS, drain={"timeout": 10})
+    with serving(tmp_path, given, prefix=("/usr/bin/env",)) as running:
+        running.until_ready()
+        running.until_listed()
         processes = pids(running)
         with Load(running, workers=6, keep=False) as load:
             until(lambda: load.total > 100)

@@ -173,8 +173,16 @@ class Process:
 class ReadyProcess(Process):
     """`python -u -m MODULE ARGUMENTS`, for a module of ours, without the second that its start takes."""
 
-    def __init__(self, module: str, *arguments: str | Path, open_files: int | None = None, **environment: str) -> None:
-        child = ReadyChild(module, [str(each) for each in arguments], _inherited() | environment, open_files)
+    def __init__(
+        self,
+        module: str,
+        *arguments: str | Path,
+        open_files: int | None = None,
+        has_workers: bool = False,
+        **environment: str,
+    ) -> None:
+        given = [str(each) for each in arguments]
+        child = ReadyChild(module, given, _inherited() | environment, open_files, has_workers=has_workers)
         self.child, self.output = child, Output(child.stdout)
 
 

@@ -97,12 +97,15 @@ class ReadyChild:
         environ: Mapping[str, str],
         open_files: int | None = None,
         interpreter: Interpreter = OURS,
+        *,
+        has_workers: bool = False,
     ) -> None:
         readable, writable = os.pipe()
         self.stdout = os.fdopen(readable, encoding="utf-8")
-        wanted = {"module": module, "arguments": arguments, "environ": dict(environ), "folder": str(ROOT)}
+        wanted: dict[str, Any] = {"module": module, "arguments": arguments, "environ": dict(environ)}
+        wanted |= {"folder": str(ROOT), "open_files": open_files, "has_workers": has_workers}
         with Path(os.devnull).open("rb") as nothing, os.fdopen(writable, "wb") as output:
-            self._parent = _begin({**wanted, "open_files": open_files}, nothing, output, output, of=interpreter)
+            self._parent = _begin(wanted, nothing, output, output, of=interpreter)
         self.pid = int(self._parent.recv(16))
         self.returncode: int | None = None
 
@@ -166,7 +169,7 @@ def load_all(modules: list[str]) -> None:
     if not modules:
         package = importlib.import_module("proxy")
         found = [module.name for module in pkgutil.walk_packages(package.__path__, "proxy.")]
-        modules = [name for name in found if not name.endswith("__main__")]
+        modules = [*(name for name in found if not name.endswith("__main__")), "uvloop"]
     for name in modules:
         importlib.import_module(name)
     gc.collect()
@@ -211,6 +214,10 @@ def become_the_program(client: socket.socket) -> str:
     os.environ.clear()
     os.environ.update(wanted["environ"])
     sys.argv[1:] = wanted["arguments"]
+    if wanted.get("has_workers"):
+        from tests.support import ready_workers
+
+        ready_workers.prepare()
     return str(wanted.get("module", "proxy"))
 
 
@@ -245,6 +252,7 @@ class Ending:
                 runpy.run_path(module, run_name="__main__")
             else:
                 runpy.run_module(module, run_name="__main__", alter_sys=True)
+            self._code = 0
         except SystemExit as ended:
             self._code = 0 if ended.code is None else ended.code if isinstance(ended.code, int) else None
             raise
