@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -69,7 +70,8 @@ async def office() -> AsyncIterator[Office]:
         async with worker_channels(found.supervisor, SPEND) as found.channels:
             yield found
     finally:
-        await found.ledger.stop()
+        with patch("proxy.spend.ledger.PATIENCE", 0.01):  # what could not be given back would be tried for seconds
+            await found.ledger.stop()
 
 
 async def test_a_limit_is_that_of_all_workers() -> None:
