@@ -236,7 +236,7 @@ fuzz: $(DEVELOPED) ## property tests for ten minutes (SECONDS_OF_FUZZING=600)
 	@end=$$((SECONDS + $(SECONDS_OF_FUZZING))); round=0
 	while ((SECONDS < end)); do
 		round=$$((round + 1)); echo "fuzz: round $$round, $$((end - SECONDS)) s left"
-		$(BIN)/python -m pytest tests -q -x -m fuzz --hypothesis-seed=random
+		$(BIN)/python -m pytest tests -q -x -m "fuzz or hypothesis" --hypothesis-profile=thorough --hypothesis-seed=random
 	done
 
 .PHONY: soak

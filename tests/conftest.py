@@ -1,7 +1,8 @@
 """What holds for every test: the examples of property tests, the event loops that tests with real sockets run on, that
 nothing is left open, that a test that hangs ends the run, and which tests count for coverage.
 
-A test run is to say the same twice on the same code, on a noisy machine too; `make fuzz` is where chance has its say.
+A test run is to say the same twice on the same code, on a noisy machine too; `make fuzz` is where chance has its say,
+with many more examples.
 """
 
 from __future__ import annotations
@@ -35,7 +36,21 @@ __all__ = [
 ]
 
 settings.register_profile(
-    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    "steady",
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "thorough",
+    max_examples=500,
+    derandomize=False,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("steady")
 

@@ -271,7 +271,7 @@ _OBJECTS = st.lists(st.tuples(st.sampled_from(["a", "b", "A", "a:", '\\":', " :"
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=max(300, settings().max_examples))
 @given(text=_SPELLED | _OBJECTS | st.tuples(_OBJECTS, _OBJECTS).map(lambda two: f'{{"x":{two[0]},"y":[{two[1]}]}}'))
 def test_the_decoder_finds_what_one_finds_that_looks_at_each_member(text: str) -> None:
     """The same values, digit by digit, or the same refusal, of texts that are nearly JSON, too."""

@@ -448,7 +448,7 @@ async def observed(row: Input, *, warm: bool) -> dict[str, Any]:
     numbers = count()
     bench.forwarder.new_request_id = lambda: f"id-{next(numbers)}"  # type: ignore[method-assign]  # of this one object
     # Memories of what comes again are filled a second time, under what is changed.
-    came = [await asked(bench, each) for each in (old, new, new, new, old)]
+    came = [await asked(bench, each) for each in (old, new, new, old)]
     seen = {"came": came, **bench.seen()}
     for client in (*old.values(), *new.values()):
         client.leave()

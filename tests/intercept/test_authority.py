@@ -342,7 +342,7 @@ def test_processes_that_start_at_once_have_one_authority(case: str, folder: Path
     if case == "renewed":
         now = Authority.open(folder, NOW).ends_at - 1
     command = [sys.executable, "-c", OPEN, str(folder), str(now)]
-    processes = [subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
     try:
         for process in processes:
             assert process.stdout

@@ -13,7 +13,7 @@ from tests.replay.__main__ import played
 from tests.replay.player import session
 from tests.replay.recording import RECORDED, REQUESTS, corpus, differences, read
 
-SAMPLE = 600
+SAMPLE = 200
 
 
 async def test_a_sample_is_as_it_was_recorded(tmp_path: Path) -> None:

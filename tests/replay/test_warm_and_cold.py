@@ -10,7 +10,7 @@ from tests.replay.recording import REQUESTS
 from tests.replay.repeats import Repeats
 from tests.replay.warm_and_cold import SEED, Played, all_compared, compared
 
-SAMPLE = 400
+SAMPLE = 150
 
 
 def differing(found: dict[str, list[str]]) -> str:

@@ -35,7 +35,7 @@ LIMITS = SpendLimits(
 )
 PAYER = Payer("USD", "America/Los_Angeles")
 NOON = 1_800_000_000.0
-BRIEFLY = settings(max_examples=150, deadline=None)
+BRIEFLY = settings(max_examples=50, deadline=None)
 
 
 # --- The careless reader

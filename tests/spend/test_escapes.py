@@ -63,7 +63,7 @@ from tests.support.wire import Script, Wire
 KEY, LIMITED_KEY = b"a key of an agent", b"a key of a limited agent"
 OK = b"HTTP/1.1 207 Multi-Status\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 READ = b"GET /v2/profiles HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Ads-Proxy-Key: %b\r\n\r\n" % KEY
-BRIEFLY = settings(max_examples=150, deadline=None)
+BRIEFLY = settings(max_examples=50, deadline=None)
 SEEDS = st.integers(0, 2**32)
 PROFILES = {
     "11": ("na", Profile("11", "Brand", "US", "USD", "America/Los_Angeles", "seller", "A1", "E1")),

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.events import SpendVerdict
@@ -30,7 +30,6 @@ LIMITS = SpendLimits(
     budget_per_day={"USD": Decimal(1_000_000)},
 )
 NOW = 1_780_340_400.0
-bounded = settings(max_examples=60, deadline=None)
 
 HARMLESS_CAMPAIGN = {"name": "a", "state": "PAUSED", "budget": {"budgetType": "DAILY", "budget": 100}}
 HARMLESS_TARGET = {"targetId": "1", "bid": {"bid": 1}}
@@ -125,7 +124,6 @@ def verdict_of_rest(path: str, media_type: str, body: str) -> SpendVerdict:
     return verdict_of(read_rest(operation, "POST", path, media_type.encode(), content, PAYER))
 
 
-@bounded
 @given(st.data())
 def test_campaign_that_is_over_is_never_within(data: st.DataObject) -> None:
     """A campaign over a limit is refused in any spelling, among any others."""
@@ -144,7 +142,6 @@ def test_campaign_that_is_over_is_never_within(data: st.DataObject) -> None:
     assert verdict_of_rest("/sp/campaigns", media_type, body) is not SpendVerdict.WITHIN
 
 
-@bounded
 @given(st.data())
 def test_target_that_is_over_is_never_within_by_rest_or_mcp(data: st.DataObject) -> None:
     """The same change is refused as a request, as the call of a tool, and as a call by another one."""
@@ -162,7 +159,6 @@ def test_target_that_is_over_is_never_within_by_rest_or_mcp(data: st.DataObject)
     assert verdict_of(read_tool(name, content, PAYER, PUBLISHED)) is not SpendVerdict.WITHIN
 
 
-@bounded
 @given(st.data())
 def test_text_that_holds_the_body_is_never_within(data: st.DataObject) -> None:
     """Arguments that are JSON in a text, at any level, are refused with what they hold."""
@@ -176,7 +172,6 @@ def test_text_that_holds_the_body_is_never_within(data: st.DataObject) -> None:
     assert verdict_of(found) is not SpendVerdict.WITHIN
 
 
-@bounded
 @given(st.data())
 def test_harmless_write_stays_within(data: st.DataObject) -> None:
     """The same spellings of what is within all limits pass: nothing is refused for its form."""
