@@ -22,7 +22,7 @@ from proxy.secret import Secret
 from proxy.tokens import state_directory
 from proxy.tokens.day_counts import DocumentCounts
 from proxy.tokens.sealing import decode_document, decode_entry, digest, encode_document, encode_entry, make_cipher
-from proxy.tokens.store import StoreChange, UnsharedStore, outranks
+from proxy.tokens.store import LastReadings, StoreChange, UnsharedStore, outranks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -59,6 +59,7 @@ class FileStore(UnsharedStore):
         """The accounts' files as they were at the last look."""
         self._known: dict[str, StoredToken | None] = {}
         """The accounts' entries as they were last read or written here."""
+        self._last = LastReadings()
 
     def __repr__(self) -> str:
         return f"<FileStore in {self._directory}>"
@@ -279,10 +280,12 @@ class FileStore(UnsharedStore):
         """Raises `StateFileDamaged` for a document that is there and cannot be read."""
         path = self._directory / (DOCUMENT + digest(name))
         with self._locked():
-            kept = None
-            if state_directory.read(path) is not None:
+            kept, content = None, state_directory.read(path)
+            if content is not None:
                 try:
-                    kept = decode_document(name, self._decrypt(path))
+                    kept = self._last.read(
+                        name, content, lambda sealed: decode_document(name, self._unseal(path, sealed))
+                    )
                 except (ValueError, KeyError, TypeError):
                     kept = None
                 if kept is None:
@@ -304,6 +307,10 @@ class FileStore(UnsharedStore):
         content = state_directory.read(path)
         if content is None:
             raise StateError(f"The state file {path} is missing; sign in again.")
+        return self._unseal(path, content)
+
+    def _unseal(self, path: Path, content: bytes) -> bytes:
+        """What a file says, of which this is the content."""
         try:
             return self._cipher.decrypt(content)
         except InvalidToken:

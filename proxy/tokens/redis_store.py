@@ -33,7 +33,7 @@ from proxy.tokens.sealing import (
     encode_entry,
     make_cipher,
 )
-from proxy.tokens.store import StoreChange, StoreHealth, outranks
+from proxy.tokens.store import LastReadings, StoreChange, StoreHealth, outranks
 from proxy.tokens.token_response import Grant
 from proxy.value_classes import dataclass
 
@@ -70,6 +70,7 @@ class RedisStore:
         self._names: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._damaged: set[str] = set()
+        self._last = LastReadings()
         self._superseded = asyncio.Event()
         self._checked = self._recovering = False
         self._check_seen: bytes | None = None
@@ -191,11 +192,13 @@ class RedisStore:
 
     def _read_changeable(self, name: str, content: bytes | None) -> object | None:
         """A document that may be replaced: what cannot be read is left as it is, and so is one of another name."""
+        if content is None:
+            return None
         try:
-            document = decode_document(name, self.cipher.decrypt(content)) if content is not None else None
+            document = self._last.read(name, content, lambda sealed: decode_document(name, self.cipher.decrypt(sealed)))
         except UNREADABLE:
             raise _damaged(name) from None
-        if document is None and content is not None:
+        if document is None:
             raise _damaged(name)
         return document
 

@@ -120,9 +120,9 @@ class Store(Protocol):
         """Keeps what `json.dumps` accepts."""
 
     async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
-        """Replace a document by what `change` makes of it, unless that is the same object. After a conflict with
-        another process, `change` is called again with the newer document. Raises `StateError`, also for a document that
-        cannot be read; the change may have been made then."""
+        """Replace a document by what `change` makes of it, unless that is the same object. `change` alters nothing of
+        what it gets. After a conflict with another process, it is called again with the newer document. Raises
+        `StateError`, also for a document that cannot be read; the change may have been made then."""
 
     @property
     def unsettled(self) -> float:
@@ -140,6 +140,24 @@ class RefreshTokenChoice:
 
     refresh_token: Secret | None
     origin: RefreshTokenOrigin
+
+
+class LastReadings:
+    """The documents that were read to be changed, with the text of each: most are read again as they were, and large
+    ones take long to decode."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[object, object | None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<LastReadings of {len(self._known)} documents>"
+
+    def read(self, name: str, text: T, decode: Callable[[T], object | None]) -> object | None:
+        """What a document says; the same object as last time for the same text. Raises what `decode` raises."""
+        known = self._known.get(name)
+        if known is None or known[0] != text:
+            known = self._known[name] = text, decode(text)
+        return known[1]
 
 
 def digest(name: str) -> str:
@@ -228,6 +246,7 @@ class MemoryStore(UnsharedStore):
         super().__init__()
         self._entries: dict[str, StoredToken] = {}
         self._documents: dict[str, str] = {}
+        self._last = LastReadings()
         self.counts = DocumentCounts(self)
         self._changed = asyncio.Event()
 
@@ -252,7 +271,8 @@ class MemoryStore(UnsharedStore):
         self._documents[name] = json.dumps(data)
 
     async def change_document(self, name: str, change: Callable[[object | None], object]) -> None:
-        kept = await self.read_document(name)
+        text = self._documents.get(name)
+        kept = self._last.read(name, text, json.loads) if text is not None else None
         anew = change(kept)
         if anew is not kept:
             await self.write_document(name, anew)

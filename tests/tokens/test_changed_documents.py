@@ -83,6 +83,26 @@ async def test_the_same_object_is_not_written(kind: str, server: RedisServer, tm
         assert stores[0].unsettled == 0.0
 
 
+@pytest.mark.parametrize("kind", STORES)
+async def test_an_unchanged_document_is_decoded_once(kind: str, server: RedisServer, tmp_path: Path) -> None:
+    """A large one takes long, and most are looked at far more often than they change."""
+    async with opened(kind, server, tmp_path) as stores:
+        seen: list[object] = []
+
+        def look(document: object | None) -> object:
+            seen.append(document)
+            return document
+
+        await stores[-1].change_document("d", add_one)
+        for _ in range(2):
+            await stores[0].change_document("d", look)
+        assert seen[0] is seen[1]
+        await stores[-1].change_document("d", add_one)
+        await stores[0].change_document("d", look)
+        await stores[0].change_document("other", look)
+        assert seen[1:] == [{"count": 1}, {"count": 2}, None]
+
+
 async def test_who_is_overtaken_begins_again(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what the other made of it; who always is gives up."""
     one, other = open_redis(server), open_redis(server)
