@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
 
@@ -212,6 +213,8 @@ class TokenNotChecked(Refused):
         "If it lasts, look at the log for the provider's keys (`identity_providers.NAME.jwks`), and for clients that "
         "send wrong tokens again and again."
     )
+    reading: asyncio.Event | None = None
+    """The end of the reading of keys after which it can be checked; None if nothing is to be waited for."""
 
 
 class PlaceholderRejected(Refused):

@@ -24,6 +24,7 @@ from proxy.errors import TokenNotChecked, TokenRefused
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
@@ -184,14 +185,14 @@ class TokenWork:
 
 class TokenVerifier:
     """Verifies tokens with the keys in force. `keys` are by the provider's name. `miss` is told the name of a provider
-    whose keys should be read again."""
+    whose keys should be read again, and gives the end of that reading."""
 
     def __init__(
         self,
         providers: Iterable[IdentityProvider],
         keys: Mapping[str, ProviderKeys],
         work: TokenWork,
-        miss: Callable[[str], None],
+        miss: Callable[[str], asyncio.Event],
     ) -> None:
         self._providers = {provider.issuer: provider for provider in providers}
         self._keys, self._work, self._miss = keys, work, miss
@@ -252,15 +253,16 @@ class TokenVerifier:
         if key is not None:
             return key
         if known.may_be_read_again(now):
-            self._miss(provider.name)
-        elif known.keys:
+            unchecked = TokenNotChecked(
+                "The keys of the token's issuer are being read; send the token again.", retry_after=_ASK_AGAIN
+            )
+            unchecked.reading = self._miss(provider.name)
+            raise unchecked
+        if known.keys:
             raise TokenRefused(
                 "The token is signed with a key (kid) that its issuer does not list, or not for this algorithm. Get a "
                 "new token from its issuer, or try again in a minute."
             )
         raise TokenNotChecked(
-            "The keys of the token's issuer are being read; send the token again."
-            if known.may_be_read_again(now)
-            else "The keys of the token's issuer could not be read; send the token again later.",
-            retry_after=_ASK_AGAIN,
+            "The keys of the token's issuer could not be read; send the token again later.", retry_after=_ASK_AGAIN
         )

@@ -138,7 +138,7 @@ class JwksKeeper:
 def put_keys(checks: TokenChecks, name: str, known: ProviderKeys) -> bool:
     """Put keys in force. Returns whether one is gone that was there before."""
     before = checks.keys.get(name, ProviderKeys())
-    checks.keys[name] = known
+    checks.put(name, known)
     return not set(before.keys) <= set(known.keys)
 
 

@@ -221,7 +221,7 @@ def make_verifier(config: Config, checks: TokenChecks) -> TokenVerifier:
     from proxy.access.token_verification import TokenVerifier, TokenWork  # with all that verifies signatures
 
     checks.work = checks.work or TokenWork()
-    return TokenVerifier(identity_providers(config).values(), checks.keys, checks.work, checks.miss)
+    return TokenVerifier(identity_providers(config).values(), checks.keys, checks.work, checks.read_again)
 
 
 def make_policy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,9 +19,23 @@ class TokenChecks:
         self.keys: dict[str, ProviderKeys] = {}
         self.work: TokenWork | None = None
         self.miss: Callable[[str], None] = _ignore
+        self._readings: dict[str, asyncio.Event] = {}
 
     def __repr__(self) -> str:
         return f"<TokenChecks: keys of {len(self.keys)} providers>"
+
+    def read_again(self, provider: str) -> asyncio.Event:
+        """Have a provider's keys read again; gives what is set once that was tried."""
+        reading = self._readings.setdefault(provider, asyncio.Event())
+        self.miss(provider)
+        return reading
+
+    def put(self, provider: str, known: ProviderKeys) -> None:
+        """Something else is known of a provider's keys from now on: they were read, or could not be."""
+        self.keys[provider] = known
+        reading = self._readings.pop(provider, None)
+        if reading is not None:
+            reading.set()
 
 
 def _ignore(_provider: str) -> None:

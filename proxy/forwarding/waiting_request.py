@@ -1,21 +1,24 @@
-"""A request that waits for lists which may show where it goes. Nothing is decided about it meanwhile, and nothing sent.
+"""A request that waits for an identity provider's keys, which verify its JWT, or for first lists, which route it.
 
-It keeps what comes of the body, up to a limit, and hands it to the handler that serves the request after the wait.
+Nothing is decided about it meanwhile, and nothing sent. It keeps what comes of the body, up to a limit, and hands it to
+the handler that serves the request after the wait.
 """
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
+from enum import Enum, auto
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from proxy.errors import Refused
+from proxy.errors import Refused, TokenNotChecked
 from proxy.events import RequestKind
 from proxy.forwarding.refusal import internal_error
+from proxy.observability.instruments import Cell
 from proxy.routing.request_kind import kind_of_route, kind_of_summary, method_name
 
 if TYPE_CHECKING:
-    import asyncio
-
     from proxy.downstream.ports import ClientPort, RequestHandler
     from proxy.forwarding.decision import Rules
     from proxy.forwarding.dependencies import Dependencies
@@ -24,6 +27,20 @@ if TYPE_CHECKING:
     from proxy.profiles.first_lists import AwaitedId
     from proxy.routing.route import Route
     from proxy.routing.target import RequestSummary
+
+
+KEYS_PATIENCE: Final = 5.0
+"""Seconds that a request waits for an identity provider's keys."""
+MAX_WAITING_FOR_KEYS: Final = 64
+"""Requests that may do so at a time: their clients are not known yet."""
+
+
+class Waited(Enum):
+    """What a request has waited for before it is decided."""
+
+    NOTHING = auto()
+    KEYS = auto()
+    LISTS = auto()
 
 
 class UndecidedRequest:
@@ -69,14 +86,14 @@ class Decider(Protocol):
     @property
     def rules(self) -> Rules: ...
 
-    def accept_new(self, request: Request, client: ClientPort, *, waited: bool = False) -> RequestHandler: ...
+    def accept_new(self, request: Request, client: ClientPort, waited: Waited = ...) -> RequestHandler: ...
 
     def refuse_waited(self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool) -> bytes: ...
 
 
-class WaitingRequest:
-    """Implements `RequestHandler`. It counts among the requests of its client that are in flight. Of a body so many
-    bytes are kept as of one that may be sent again; the rest stays in the socket."""
+class WaitingRequest(ABC):
+    """Implements `RequestHandler`. `in_flight` counts the request while it waits. Of a body, so many bytes are kept as
+    `_limit` tells, and what came with the last of them; the rest stays in the socket."""
 
     max_wire_bytes = 0
     rate_limited = True
@@ -91,29 +108,29 @@ class WaitingRequest:
         dependencies: Dependencies,
         client: ClientPort,
         undecided: UndecidedRequest,
-        lists: ListsAwaited,
+        in_flight: Cell,
     ) -> None:
         assert undecided.request is not None
         self._decider, self._dependencies, self._client = decider, dependencies, client
-        self._undecided, self._lists, self._request = undecided, lists, undecided.request
-        self._directory, self._limit = decider.rules.table.directory, decider.rules.replay_bytes
+        self._undecided, self._request = undecided, undecided.request
+        self._limit = 0
         self._body = bytearray()  # of however many pieces: each of them would take fifty bytes more
         self._began = client.head_done
-        self._in_flight = dependencies.accounting.client_cell(undecided.client)
-        dependencies.accounting.hold(self._in_flight)
+        self._in_flight = in_flight
+        dependencies.accounting.hold(in_flight)
 
     def __repr__(self) -> str:
-        return f"<WaitingRequest {self._request.id} for {self._lists}: {'done' if self._done else 'open'}>"
+        return f"<{type(self).__name__} {self._request.id}: {'done' if self._done else 'open'}>"
 
-    async def _wait(self) -> None:
-        """The access token comes first: without it there is no list, and no way to send the request."""
-        awaited = self._lists.awaited
+    @abstractmethod
+    async def _wait(self) -> Waited:
+        """Wait; gives for what. Raises the `Refused` that answers the request if it waited without success."""
+
+    async def _serve(self) -> None:
         try:
-            if self._lists.has_account:
-                await self._dependencies.tokens.get(awaited.accounts[0])
-            await self._directory.wait_for_first_lists(awaited)
+            waited = await self._wait()
             self._end()
-            handler = self._decider.accept_new(self._request, self._client, waited=True)
+            handler = self._decider.accept_new(self._request, self._client, waited)
         except Refused as error:
             self._refuse(error)
         except Exception as error:  # noqa: BLE001 - a defect is answered and told, whatever it is
@@ -138,7 +155,7 @@ class WaitingRequest:
     # --- RequestHandler
 
     def start(self) -> None:
-        self._task = self._client.loop.create_task(self._wait())
+        self._task = self._client.loop.create_task(self._serve())
 
     def request_data(self, pieces: list[Buffer]) -> None:
         for piece in pieces:
@@ -159,7 +176,7 @@ class WaitingRequest:
             waited = perf_counter() - self._began
             self._dependencies.accounting.left(self._request, self._undecided.kind, waited)
 
-    def client_writable(self, writable: bool) -> None:
+    def client_writable(self, writable: bool) -> None:  # noqa: B027 - it is whole: there is nothing to be done
         """Nothing is sent yet."""
 
     def time_out(self) -> None:
@@ -171,3 +188,63 @@ class WaitingRequest:
         if self._task is not None:
             self._task.cancel()
         return not self._done
+
+
+class RequestBeforeLists(WaitingRequest):
+    """A request whose client is known, and which first lists may lead elsewhere. Of its body is kept as much as of one
+    that may be sent again."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        dependencies: Dependencies,
+        client: ClientPort,
+        undecided: UndecidedRequest,
+        lists: ListsAwaited,
+    ) -> None:
+        in_flight = dependencies.accounting.client_cell(undecided.client)
+        super().__init__(decider, dependencies, client, undecided, in_flight)
+        self._lists, self._directory = lists, decider.rules.table.directory
+        self._limit = decider.rules.replay_bytes
+
+    async def _wait(self) -> Waited:
+        """The access token comes first: without it there is no list, and no way to send the request."""
+        awaited = self._lists.awaited
+        if self._lists.has_account:
+            await self._dependencies.tokens.get(awaited.accounts[0])
+        await self._directory.wait_for_first_lists(awaited)
+        return Waited.LISTS
+
+
+class KeysAwaited:
+    """The requests that wait for identity providers' keys: a limited number, as their clients are not known
+    yet."""
+
+    def __init__(self, decider: Decider, dependencies: Dependencies) -> None:
+        self._decider, self._dependencies, self._waiting = decider, dependencies, Cell()
+
+    def __repr__(self) -> str:
+        return f"<KeysAwaited by {self._waiting.value} requests>"
+
+    def hold(self, request: Request, client: ClientPort, unchecked: TokenNotChecked) -> WaitingRequest:
+        """Have a request wait until its token can be checked. Raises `unchecked` if that is not to be waited for."""
+        if unchecked.reading is None or self._waiting.value >= MAX_WAITING_FOR_KEYS:
+            raise unchecked
+        waiting = RequestBeforeKeys(self._decider, self._dependencies, client, UndecidedRequest(request), self._waiting)
+        waiting.unchecked = unchecked
+        return waiting
+
+
+class RequestBeforeKeys(WaitingRequest):
+    """A request with a token that cannot be checked before its provider's keys are read. Of its body is kept what came
+    with the head."""
+
+    unchecked: TokenNotChecked
+
+    async def _wait(self) -> Waited:
+        assert self.unchecked.reading is not None
+        try:
+            await asyncio.wait_for(self.unchecked.reading.wait(), KEYS_PATIENCE)
+        except TimeoutError:
+            raise self.unchecked from None
+        return Waited.KEYS
