@@ -10,14 +10,17 @@ import json
 import math
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+T = TypeVar("T")
+
 _BETWEEN = "\n"
 _PUNCTUATION = re.compile(r"[^a-z0-9\n]")
 _MARK = "\ufeff"
+_WHITESPACE: Final = " \t\n\r"
 _BEGINNINGS: Final = '{["'
 _BLANKS = re.compile(r"[\s\x00-\x20\ufeff,]*")
 """All that some reader takes away around a value in a text, or between values."""
@@ -94,10 +97,27 @@ class JsonBody:
         digit. Raises what `read` raises. Each call decodes the body again."""
         if self.costs_more_than(MAX_COST):
             raise TooCostly
-        value, is_clear = _decode(self.raw, _Decimals().__getitem__)
+        value, is_clear = _decode(self.raw, _DECIMALS.__getitem__)
         if strictly and not is_clear:
             raise AlikeNames
         return value
+
+    def walk_exact(self, walk: Callable[[Any], tuple[T, int]]) -> tuple[Any, T]:
+        """What `exact` finds strictly, and what `walk` makes of that. Raises what `exact` raises.
+
+        `walk` also tells how many members it has met in objects whose names differ clearly. It counts none twice. Where
+        these are all that the text can have, the objects are not looked at a second time, which halves the work.
+        """
+        if self.costs_more_than(MAX_COST):
+            raise TooCostly
+        text = _text_of(self.raw)
+        value, end = _EXACT.raw_decode(text)
+        if end < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+        found, members = walk(value)
+        if not _may_have(text, members):
+            self.exact()
+        return value, found
 
 
 def cost_of(body: bytes) -> int:
@@ -180,14 +200,33 @@ def _decimal(text: str) -> Decimal:
         raise UnclearBody from None
 
 
+_MAX_DECIMALS: Final = 4096
+_MAX_DIGITS: Final = 16
+
+
 class _Decimals(dict[str, Decimal]):
-    """The numbers of one text, each read once."""
+    """Numbers by their texts. Short ones are remembered: amounts have few digits, and come again and again."""
 
     __slots__ = ()
 
     def __missing__(self, text: str) -> Decimal:
-        number = self[text] = _decimal(text)
+        number = _decimal(text)
+        if len(text) <= _MAX_DIGITS:
+            if len(self) >= _MAX_DECIMALS:
+                self.clear()
+            self[text] = number
         return number
+
+
+_DECIMALS: Final = _Decimals()
+
+
+def _text_of(body: bytes) -> str:
+    """The text of a body, without the blanks that JSON permits around its value."""
+    text = body.decode("utf-8").strip(_WHITESPACE)
+    if text.startswith(_MARK):
+        raise UnclearBody
+    return text
 
 
 def _decode(body: bytes, number: Callable[[str], Any] = _float) -> tuple[Any, bool]:
@@ -198,12 +237,10 @@ def _decode(body: bytes, number: Callable[[str], Any] = _float) -> tuple[Any, bo
     has a colon of its own: where as many are kept as there may be, none was dropped. Only where texts have colons too,
     it may take a second look.
     """
-    text = body.decode("utf-8")
-    if text.startswith(_MARK):
-        raise UnclearBody
+    text = _text_of(body)
     objects = _Objects()
     value = json.loads(text, object_hook=objects.look_at, parse_constant=_constant, parse_float=number)
-    if objects.members != text.count(":") and objects.members != sum(map(text.count, _BEFORE_VALUES)):
+    if not _may_have(text, objects.members):
         objects = _Objects()
         value = json.loads(text, object_pairs_hook=objects.strict, parse_constant=_constant, parse_float=number)
     return value, objects.are_clear
@@ -211,6 +248,12 @@ def _decode(body: bytes, number: Callable[[str], Any] = _float) -> tuple[Any, bo
 
 _BEFORE_VALUES: Final = ('":', " :", "\t:", "\n:", "\r:")
 """Each name ends with one of these. Texts may have them, too."""
+
+
+def _may_have(text: str, members: int) -> bool:
+    """Whether so many members are all that the objects of a text can have. More than they have is never told: each has
+    a colon."""
+    return members == text.count(":") or members == sum(map(text.count, _BEFORE_VALUES))
 
 
 def differ_clearly(names: Iterable[str]) -> bool:
@@ -266,3 +309,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _constant(_name: str) -> None:
     """NaN and Infinity are no JSON (RFC 8259, 6)."""
     raise UnclearBody
+
+
+_EXACT: Final = json.JSONDecoder(parse_constant=_constant, parse_float=_DECIMALS.__getitem__)
+"""Reads numbers exactly, and keeps the last of equal names. To make one takes as long as to decode a short text."""

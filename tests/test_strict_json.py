@@ -192,6 +192,65 @@ def test_colons_in_texts_hide_no_second_name(body: bytes) -> None:
         JsonBody(body).exact()
 
 
+def _members_of(value: Any) -> int:
+    """How many members the objects have whose names differ clearly."""
+    if isinstance(value, dict):
+        return sum(map(_members_of, value.values())) + (len(value) if differ_clearly(value) else 0)
+    return sum(map(_members_of, value)) if isinstance(value, list) else 0
+
+
+def _walk(value: Any) -> tuple[str, int]:
+    return repr(value), _members_of(value)
+
+
+@pytest.mark.parametrize("met", [-1, 0])
+def test_a_value_is_what_was_walked(met: int) -> None:
+    """What the walk makes of the value comes back with it, whether it met all members or not."""
+    body = JsonBody(b' {"a": [1.5, {"b": ":"}], "c": {}}\n')
+    value, made = body.walk_exact(lambda value: (repr(value), _members_of(value) + met))
+    assert value == body.exact()
+    assert made == repr(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": 1, "a": 1}',
+        b'{"a": 1, "b": ":", "a": 2}',
+        b'{"a": 1, "A": 2}',
+        b'{"a": {"\\": 1}}',
+        b'\xef\xbb\xbf{"a": 1}',
+        b'{"a": NaN}',
+        b"[1e999]",
+        b'{"a": 1} 1',
+        b"{",
+        b"",
+        b"\xff",
+    ],
+)
+def test_a_walk_makes_nothing_of_unclear_bodies(body: bytes) -> None:
+    """A body that cannot be read exactly cannot be walked, either."""
+    with pytest.raises(ValueError, match=r".*"):
+        JsonBody(body).walk_exact(_walk)
+
+
+def test_a_walk_costs_no_more() -> None:
+    """A body with too many parts is not walked."""
+    with pytest.raises(TooCostly):
+        JsonBody(b"[%b0]" % (b"0," * MAX_COST)).walk_exact(_walk)
+
+
+def test_what_is_remembered_of_numbers_is_bounded() -> None:
+    """Clients choose the numbers, too: many of them, and long ones, do not pile up."""
+    strict_json._DECIMALS.clear()
+    numbers = [f"{number}.5" for number in range(strict_json._MAX_DECIMALS + 1)]
+    assert JsonBody(f"[{','.join(numbers)}]".encode()).exact() == [Decimal(number) for number in numbers]
+    assert 0 < len(strict_json._DECIMALS) <= strict_json._MAX_DECIMALS
+    long = "0." + "1" * strict_json._MAX_DIGITS
+    assert JsonBody(f"[{long}]".encode()).exact() == [Decimal(long)]
+    assert long not in strict_json._DECIMALS
+
+
 def test_what_is_remembered_of_names_is_bounded() -> None:
     """Clients choose the names: many forms of objects, and very long ones, are read and do not pile up."""
     for number in range(strict_json._MAX_CLEAR + 1):
@@ -278,7 +337,9 @@ def test_the_decoder_finds_what_one_finds_that_looks_at_each_member(text: str) -
     body = text.encode("utf-8", "surrogatepass")
     assert _told(lambda: read_json(body, strictly=False)) == _told(lambda: _pair_by_pair(body, float)[0])
     assert _told(lambda: read_json(body, strictly=True)) == _told(lambda: _clear(_pair_by_pair(body, float)))
-    assert _told(lambda: JsonBody(body).exact()) == _told(lambda: _clear(_pair_by_pair(body, Decimal)))
+    exact = _told(lambda: _clear(_pair_by_pair(body, Decimal)))
+    assert _told(lambda: JsonBody(body).exact()) == exact
+    assert _told(lambda: JsonBody(body).walk_exact(_walk)[0]) == exact
 
 
 def _told(read: Callable[[], Any]) -> str:
