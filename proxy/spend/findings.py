@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.audit.changed_objects import ObjectKind, name_object, own_kind, own_members
 from proxy.http1.target import query_parameters
@@ -20,7 +20,7 @@ from proxy.routing.operations import Effect
 from proxy.spend.currencies import COUNTRY_CURRENCIES
 from proxy.spend.limits import plain_state
 from proxy.spend.table import ANY_MEMBER, ANY_TOOL, ITEM, MONEY, WHOLE, FieldNode, FieldReading, Kind
-from proxy.strict_json import JsonTexts, UnclearBody
+from proxy.strict_json import JsonTexts, UnclearBody, differ_clearly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +28,26 @@ if TYPE_CHECKING:
     from proxy.routing.operations import Operation, Operations
     from proxy.spend.table import CurrencySource, MoneyField, WriteForm
 
-    _Read = Callable[["_Reader", Any, Any, str], None]
-    """Reads the value of a row at a path."""
+    _Act = Callable[["_Reader", Any, "_Node", "_Place", "_Step"], None]
+    """What is done with the value at a step from a place, which a node is about."""
+    _Step = str | int | None
+    """The name of a member, or the index of an item; None for the whole body."""
+    _Place = tuple["_Place", _Step, Any] | tuple["_Place", _Step] | str | None
+    """Where a value is: the place around it, the step to it from there, and the value itself where that is an object or
+    a list. None is the whole body. Only what is told of a place has its path as a text: below a place without rows,
+    and where somebody reads it."""
+    _Named = tuple[ObjectKind, dict[str, Any], "_Named | None"] | None
+    """The item by which the object of a finding is named: the kind of the objects in its list, the item, and the item
+    around it that counts where it is a new one."""
+    FoundMember = tuple[_Place, Kind, Decimal | str | None, str, "_Named | str", bool, int]
+    """What a `Finding` is made of."""
 
 PAGE: Final = "docs/reference/money-fields.md"
 _BUDGET, _STATE, _NOTE = Kind.BUDGET, Kind.STATE, Kind.NOTE
 _FACTOR, _WITH_BUDGET = FieldReading.FACTOR, FieldReading.WORD_WITH_BUDGET
 """By names of their own: to find a member of an Enum takes longer than to read a value."""
+MAX_DEPTH: Final = 128
+"""How many objects and lists without rows may be around a value: no write of Amazon's has ten."""
 MAX_UNREAD: Final = 100
 """The most sentences about one write; what is beyond them is as unreadable."""
 
@@ -61,19 +74,26 @@ class Finding(NamedTuple):
     item: int = -1
 
 
-_finding: Final = cast("Callable[[tuple[object, ...]], Finding]", partial(tuple.__new__, Finding))
-"""Makes a finding of its members in half the time that the class takes for it."""
-
-
 class WriteFindings(NamedTuple):
     """All findings of a write. `unread` are sentences about what cannot be read, and `unknown` the names behind them.
-    `created` objects are new, and the list of the write has so many `items`: none where it has several lists."""
+    `created` objects are new, and the list of the write has so many `items`: none where it has several lists.
 
-    findings: tuple[Finding, ...]
+    The `members` are those of the findings, whose paths and objects are not made into texts yet: of most writes nobody
+    asks for these."""
+
+    members: tuple[FoundMember, ...]
     unread: tuple[str, ...]
     unknown: tuple[str, ...]
     created: int
     items: int
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings, in the order of the body."""
+        return tuple(
+            Finding(path_text(place), kind, value, currency, _object_text(named), known, item)
+            for place, kind, value, currency, named, known, item in self.members
+        )
 
 
 # --- Reading a write --------------------------------------------------------------------------------------
@@ -94,16 +114,31 @@ def read_rest(
     operation: Operation | None, method: str, path: str, media_type: bytes, content: object, payer: Payer
 ) -> WriteFindings:
     """What a request to the API would change. `content` is its JSON with exact numbers, None without a body."""
-    if operation is None:
-        name = row_name(None, method, path)
-        flaw = f"No specification has the operation `{name}`."
-        return _unreadable(flaw, name, f"operation {name}")
-    way = _way_of(operation, media_type, content is not None)
-    if way.tree is None:
-        return _unreadable(way.refused, way.name, f"media type of {way.name}")
-    reader = _Reader(way.name, payer)
-    reader.read(way.tree, content, archives=way.archives, refused=way.refused)
-    return reader.findings()
+    return RestRequest(operation, method, path, media_type, payer).walk(content)[0]
+
+
+class RestRequest(NamedTuple):
+    """A request to the API, without its content."""
+
+    operation: Operation | None
+    method: str
+    path: str
+    media_type: bytes
+    payer: Payer
+
+    def walk(self, content: object) -> tuple[WriteFindings, int]:
+        """What `read_rest` finds, and how many members it met in objects whose names differ clearly."""
+        operation, method, path, media_type, payer = self
+        if operation is None:
+            name = row_name(None, method, path)
+            flaw = f"No specification has the operation `{name}`."
+            return _unreadable(flaw, name, f"operation {name}"), 0
+        way = _way_of(operation, media_type, content is not None)
+        if way.tree is None:
+            return _unreadable(way.refused, way.name, f"media type of {way.name}"), 0
+        reader = _Reader(way.name, payer)
+        reader.read(way.tree, content, archives=way.archives, refused=way.refused)
+        return reader.findings(), reader.met
 
 
 def read_query(query: bytes) -> WriteFindings:
@@ -120,7 +155,7 @@ def read_query(query: bytes) -> WriteFindings:
 def joined(one: WriteFindings, other: WriteFindings) -> WriteFindings:
     """The findings of two parts of a request."""
     return WriteFindings(
-        one.findings + other.findings,
+        one.members + other.members,
         one.unread + other.unread,
         one.unknown + other.unknown,
         one.created + other.created,
@@ -183,10 +218,10 @@ def read_tool(tool: str, arguments: object, payer: Payer, operations: Operations
     if own is None and (operation is None or operation.effect is Effect.READ):
         return _unreadable(f"The table of money fields has no row for `{name}`.", name, _plain_text(f"tool {tool}"))
     tree = _tree_of_tool(own, mapped)
-    reader = _Reader(name, payer, is_tool=True)
+    reader = _Reader(name, payer)
     given = {} if arguments is None else arguments
     if _BODY in tree.members and not (isinstance(given, dict) and _BODY in given):
-        reader.refuse(_BODY, "is missing. It holds what the call changes.")
+        reader.refuse((None, _BODY), "is missing. It holds what the call changes.")
     forms = [form for form in (own, mapped) if form is not None]
     archives = any(form.whole is not None for form in forms) or (
         not forms and operation is not None and _archives(operation)
@@ -275,6 +310,38 @@ def _shown(name: str) -> str:
     return name if _NAME.fullmatch(name) else _UNTOLD
 
 
+def path_text(place: _Place) -> str:
+    """The path to a place, such as `campaigns[0].budget`; empty for the whole body."""
+    steps = ""
+    while place is not None and not isinstance(place, str):
+        step = place[1]
+        if step is not None:
+            steps = (f"[{step}]" if isinstance(step, int) else f".{_shown(step)}") + steps
+        place = place[0]
+    return f"{place}{steps}" if place else steps.removeprefix(".")
+
+
+def _objects_around(place: _Place) -> list[dict[str, Any]]:
+    """The objects around a member or an item of the object or list at a place with rows, the outermost one first."""
+    found: list[dict[str, Any]] = []
+    while place is not None and len(place) == 3 and not isinstance(place, str):
+        around, _, value = place
+        if isinstance(value, dict):
+            found.append(value)
+        place = around
+    return found[::-1]
+
+
+def _object_text(named: _Named | str) -> str:
+    """The object that a finding belongs to, `campaign/123`; empty for a new one, and for none."""
+    while named is not None and not isinstance(named, str):
+        kind, item, around = named
+        if text := name_object(kind, map(item.get, own_members(kind, item))):
+            return text
+        named = around
+    return named or ""
+
+
 def is_money_like(name: str) -> bool:
     """Whether the name of a member sounds like money: it has a word or a part that money is called by."""
     lower = name.lower()
@@ -335,22 +402,28 @@ class _Node:
     rows below it need, and `is_money` tells whether a name on the way to it sounds like money. `alike` are folded names
     that may mean one of the members. `creates` tells that an object here is new, and `state` is the member with its
     state. `caps` tells that this holds the budgets of an object, so that an empty value may take them away. `beyond`
-    are the nodes of all other members, without money and with it. `matters` tells that a value here is looked at, also
-    one that is neither an object nor a list; `takes_object` and `takes_list`, that one of these may stand here. The
-    items of a list are `objects` of one kind, where that is known. `told` remembers what the row, of that `kind`, finds
-    in texts. `source` is that of an amount's currency, None for the payer's."""
+    are the nodes of all other members, without money and with it, and None for a node of these itself; below it, texts
+    are read where one `reads_texts`. `takes_object` and `takes_list` tell that one of these may stand here. The items
+    of a list are `objects` of one kind, where that is known. `told` remembers what the row, of that `kind`, finds in
+    texts. `source` is that of an amount's currency, None for the payer's.
+
+    `acts` are what is to be done with a value here, by its type. `forms` remembers the members of objects here by their
+    names."""
 
     __slots__ = (
-        *("alike", "any_member", "beyond", "caps", "creates", "field", "holds", "is_money", "is_portfolio", "item"),
-        *("kind", "matters", "members", "objects", "read", "source", "state", "takes_list", "takes_object", "told"),
+        *("acts", "alike", "any_member", "beyond", "caps", "creates", "field", "forms", "holds", "is_money"),
+        *("is_outside", "is_portfolio", "item", "kind", "members", "objects", "read", "reads_texts", "source", "state"),
+        *("takes_list", "takes_object", "told"),
     )
 
-    def __init__(self, *, is_money: bool = False, alike: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, *, is_money: bool = False, alike: frozenset[str] = frozenset(), reads_texts: bool = False
+    ) -> None:
         self.members: dict[str, _Node] = {}
         self.item: _Node | None = None
         self.any_member: _Node | None = None
         self.field: MoneyField | None = None
-        self.read: _Read | None = None
+        self.read: _Act | None = None
         self.is_money = is_money
         self.alike = alike
         self.creates = self.caps = False
@@ -359,11 +432,14 @@ class _Node:
         self.objects: ObjectKind | None = None
         self.kind = _NOTE
         self.is_portfolio = False
-        self.matters = is_money
+        self.reads_texts = reads_texts
+        self.is_outside = False
         self.takes_object = self.takes_list = True
         self.beyond = (self, self)
         self.source: CurrencySource | None = None
         self.told: dict[str, str] = {}
+        self.acts: dict[type, _Act | None] = {}
+        self.forms: dict[tuple[str, ...], _Form] = {}
 
     @property
     def row(self) -> MoneyField:
@@ -380,30 +456,18 @@ class _Node:
         return told
 
 
-def _outside(alike: frozenset[str]) -> _Node:
-    """The node of all places that no row is about."""
-    plain, money = _Node(alike=alike), _Node(is_money=True, alike=alike)
-    plain.beyond = money.beyond = (plain, money)
-    return plain
-
-
-_LENIENT: Final = _outside(frozenset())
-"""All places in the body of an operation without rows."""
-_WARY: Final = _outside(_STATES)
-"""The places without rows in the body of an operation with rows: states are no secret ones."""
-_ALIKE: Final = _Node()
-"""The place of a member that may be another one to some reader."""
-_ALIKE.matters = True
-_ALIKE.takes_object = _ALIKE.takes_list = False
-
-
 def _grow(
-    sources: Sequence[FieldNode], created: tuple[str, ...] | None, *, name: str = "", is_money: bool = False
+    sources: Sequence[FieldNode],
+    created: tuple[str, ...] | None,
+    outside: _Node,
+    *,
+    name: str = "",
+    is_money: bool = False,
 ) -> _Node:
     """The node of the same place in several trees, of which the first one's rows win. `name` is the nearest one of a
-    member on the way to it, and `created` are the steps from it to new objects."""
-    node = _Node(is_money=is_money)
-    node.beyond = _WARY.beyond
+    member on the way to it, and `created` are the steps from it to new objects. `outside` is where no row is."""
+    node = _Node(is_money=is_money, reads_texts=outside.reads_texts)
+    node.beyond = outside.beyond
     node.objects = own_kind(name)
     node.creates = created == ()
     node.field = next((source.field for source in sources if source.field is not None), None)
@@ -414,13 +478,13 @@ def _grow(
     for each in names:
         inner = [source.members[each] for source in sources if each in source.members]
         has_money = is_money or is_money_like(each)
-        node.members[each] = _grow(inner, left if each == step else None, name=each, is_money=has_money)
+        node.members[each] = _grow(inner, left if each == step else None, outside, name=each, is_money=has_money)
     items = [source.item for source in sources if source.item is not None]
     if items or step == ITEM:
-        node.item = _grow(items, left if step == ITEM else None, name=name, is_money=is_money)
+        node.item = _grow(items, left if step == ITEM else None, outside, name=name, is_money=is_money)
     others = [source.any_member for source in sources if source.any_member is not None]
     if others:
-        node.any_member = _grow(others, None, name=name, is_money=is_money)
+        node.any_member = _grow(others, None, outside, name=name, is_money=is_money)
     _complete(node)
     return node
 
@@ -436,18 +500,20 @@ def _complete(node: _Node) -> None:
         node.read, node.kind = _reader_of(node.field), node.field.kind
         node.source = node.field.currency if any(node.field.currency) else None
     node.is_portfolio = node.creates and node.objects is ObjectKind.PORTFOLIO
-    node.matters = node.read is not None or bool(node.holds) or node.is_money
     is_open = not node.holds and node.read is None
     node.takes_object, node.takes_list = is_open or has_members, is_open or has_items
     below = [*node.members.values(), *filter(None, (node.item, node.any_member))]
     is_budget = any(each.caps or (each.field is not None and each.field.kind is _BUDGET) for each in below)
     node.caps = node.is_money and is_budget
+    node.acts = _acts_of(node)
 
 
 @lru_cache(maxsize=512)
 def _tree_of(form: WriteForm) -> _Node:
     parts = reversed(form.operation.split("/"))
-    return _grow((form.root,), form.created, name=next((part for part in parts if own_kind(part) is not None), ""))
+    return _grow(
+        (form.root,), form.created, _WARY, name=next((part for part in parts if own_kind(part) is not None), "")
+    )
 
 
 @lru_cache(maxsize=512)
@@ -459,9 +525,9 @@ def _tree_of_tool(own: WriteForm | None, mapped: WriteForm | None) -> _Node:
     if mapped is not None:
         sources.append(FieldNode(members={_BODY: mapped.root}))
         created = created or (None if mapped.created is None else (_BODY, *mapped.created))
-    tree = _grow(sources, created)
+    tree = _grow(sources, created, _WARY_TOOL)
     if own is None and mapped is None:
-        tree.beyond, tree.alike = _LENIENT.beyond, frozenset()
+        tree.beyond, tree.alike = _LENIENT_TOOL.beyond, frozenset()
     return tree
 
 
@@ -484,50 +550,51 @@ _known_beyond: Final = lru_cache(maxsize=4096)(_beyond)
 _EMPTY: Final = "is empty, which may lift a limit. Send a value, or leave it out."
 
 
-_known_members: Final = lru_cache(maxsize=1024)(own_members)
-"""Remembers which members name an object, where their names are short together."""
-
-
-def _object_of(kind: ObjectKind, item: dict[str, Any], own: dict[tuple[str, ...], tuple[str, ...]]) -> str:
-    """The object of an item, empty for a new one. `own` remembers which members name it."""
-    names = tuple(item)
-    members = own.get(names)
-    if members is None:
-        find = _known_members if sum(map(len, names)) <= _MAX_PATH else own_members
-        members = own[names] = find(kind, names)
-    return name_object(kind, map(item.get, members)) if members else ""
-
-
 class _Reader:
-    """The findings of one write of the named operation."""
+    """The findings of one write of the named operation. `met` counts the members of objects whose names differ
+    clearly."""
 
     __slots__ = (
-        *("_created", "_found", "_index", "_is_tool", "_items", "_key", "_lists", "_object", "_operation"),
-        *("_owners", "_payer", "_payers", "_unknown", "_unread", "_waiting"),
+        *(
+            "_budgeted",
+            "_created",
+            "_depth",
+            "_found",
+            "_index",
+            "_items",
+            "_key",
+            "_lists",
+            "_object",
+            "_operation",
+            "_payer",
+        ),
+        *("_start", "_unknown", "_unread", "_waiting", "met"),
     )
 
-    def __init__(self, operation: str, payer: Payer, *, is_tool: bool = False) -> None:
+    def __init__(self, operation: str, payer: Payer) -> None:
         self._operation = operation
         self._payer = payer
-        self._payers = (payer.currency,)
-        self._is_tool = is_tool
-        self._found: list[Finding] = []
+        self._found: list[FoundMember] = []
         self._unread: dict[tuple[str, str], str] = {}
         self._unknown: dict[str, None] = {}
         self._created = 0
         self._items = self._lists = 0
-        self._index, self._object, self._key = -1, "", ""
-        """What the current member belongs to: the item of the outermost list, -1 for none, the object, and the name at
-        `*`."""
-        self._owners: list[dict[str, Any]] = []
-        """The objects around the current member, the outermost one first."""
-        self._waiting: list[str] = []
-        """The paths of words that are harmless next to a budget only, in the current item."""
+        self._index, self._key = -1, ""
+        self._object: _Named = None
+        """What the current member belongs to: the item of the outermost list, -1 for none, the name at `*`, and the
+        item that names the object."""
+        self._depth = 0
+        """How many objects and lists without rows are around the current member."""
+        self._waiting: list[_Place] = []
+        """The places of words that are harmless next to a budget only, in the current item, and before its budget."""
+        self._start = self._budgeted = 0
+        """How many findings there were before the last item began, and up to the last budget."""
+        self.met = 0
 
     def findings(self) -> WriteFindings:
         found = self._found
         if self._lists > 1:  # no response tells which list its items are of
-            found = [Finding(*each[:-1], -1) for each in found]
+            found = [(*each[:-1], -1) for each in found]
             self._items = 0
         return WriteFindings(
             tuple(found), tuple(self._unread.values()), tuple(self._unknown), self._created, self._items
@@ -539,27 +606,25 @@ class _Reader:
             self._unread[("", "")] = f"`{self._operation}` cannot be judged. {refused} {_remedy(self._operation)}"
             self._unknown[f"operation {self._operation}"] = None
         if archives:
-            self._note("", _STATE, "archived")
+            self._note(None, _STATE, "archived")
         if content is None:
             return
-        try:
-            if isinstance(content, dict) and tree.takes_object:
-                self._members(content, tree, "")
-                self._end_item(tree, "", 0, 0)
-            else:
-                self._any(content, tree, "")
-        except RecursionError:
-            self.refuse("", "is nested too deeply. Send a flat one.")
+        act = tree.acts[type(content)]
+        if act is not None:
+            act(self, content, tree, None, None)
+        if isinstance(content, dict) and tree.takes_object:
+            self._end_item(tree, None, 0, 0)
 
-    def _note(self, path: str, kind: Kind, value: Decimal | str | None, currency: str = "", known: bool = True) -> None:
+    def _note(self, place: _Place, kind: Kind, value: Decimal | str | None) -> None:
         """Note a finding."""
-        self._found.append(_finding((path, kind, value, currency, self._object, known, self._index)))
+        self._found.append((place, kind, value, "", self._object, kind is not Kind.UNKNOWN, self._index))
 
-    def refuse(self, path: str, flaw: str, *, has_row: bool = True) -> None:
+    def refuse(self, place: _Place, flaw: str, *, has_row: bool = True) -> None:
         """Note what makes the write unreadable: what is wrong with a member, and what to do. Said once for all items
         of a list. `has_row` tells whether a row is about the member."""
         if len(self._unread) >= MAX_UNREAD:
             return
+        path = path_text(place)
         generic = _INDEX.sub(ITEM, path)
         if (generic, flaw) in self._unread:
             return
@@ -571,202 +636,233 @@ class _Reader:
         )
         self._unknown[f"field {generic or WHOLE}"] = None
 
-    def _any(self, value: Any, node: _Node, path: str) -> None:
-        """Read a value at a place: an object or a list member by member, anything else as the row has it."""
-        kind = type(value)
-        is_single = kind is not dict and kind is not list
-        if node.read is not None and (is_single or not node.holds):
-            node.read(self, node, value, path)
-        elif node is _ALIKE:
-            self.refuse(
-                path, "may be a state, or a member of another spelling. Spell it as Amazon does.", has_row=False
-            )
-        elif node.holds and (is_single or not (node.takes_object if kind is dict else node.takes_list)):
-            self.refuse(path, f"must be {node.holds}. Send it in this form.")
-        elif kind is list:
-            self._list(value, node, path[:_MAX_PATH])
-        elif kind is dict:
-            self._members(value, node, f"{path[:_MAX_PATH]}." if path else "")
-        elif node.is_money and node.field is None and _may_be_amount(value):
-            self._note(path, Kind.UNKNOWN, None, known=False)
-            self.refuse(path, "may be money. Leave it out.", has_row=False)
-        elif kind is str and (self._is_tool or node.is_money):
-            self._text(value, path, is_money=node.is_money and node.field is None)
+    # --- Objects and lists -----------------------------------------------------------------------------
 
-    def _members(self, value: dict[str, Any], node: _Node, prefix: str) -> None:
-        """Read an object member by member. `prefix` is what their paths begin with."""
+    def _members(self, value: dict[str, Any], node: _Node, place: _Place, step: _Step) -> None:
+        """Read an object member by member."""
+        names = tuple(value)
+        form = node.forms.get(names)
+        if form is None:
+            form = _form_of(node, names)
+        members, clear, is_special = form
+        self.met += clear
+        here = (place, step, value)
+        if is_special:
+            self._begin(value, node, here)
+        for (name, child, acts), each in zip(members, value.values(), strict=False):
+            act = acts[type(each)]
+            if act is not None:
+                act(self, each, child, here, name)
+
+    def _begin(self, value: dict[str, Any], node: _Node, here: _Place) -> None:
+        """Begin an object that is new, or empty."""
         if not value and node.caps:
-            self.refuse(prefix[:-1], _EMPTY)
+            self.refuse(here, _EMPTY)
         if node.creates:
             self._created += 1
             if not node.state or node.state not in value:
-                self._note(prefix + (node.state or _STATE_MEMBER), _STATE, "enabled")
-        self._owners.append(value)
-        members, is_tool = node.members, self._is_tool
-        for name, each in value.items():
-            kind = type(each)
-            child = members.get(name)
-            if child is None:
-                child = _known_beyond(node, name) if len(name) <= _MAX_SHOWN else _beyond(node, name)
-                if child.matters or kind is dict or kind is list or (is_tool and kind is str):
-                    self._unnamed(each, child, prefix + _shown(name), name if child is node.any_member else self._key)
-            elif kind is str and (told := child.told.get(each)) is not None:
-                if told:
-                    self._found.append(_finding((prefix + name, child.kind, told, "", self._object, True, self._index)))
-            elif kind is dict and child.takes_object:
-                self._members(each, child, f"{prefix}{name}.")
-            elif kind is list and child.takes_list:
-                self._list(each, child, prefix + name)
-            elif child.read is not None:
-                child.read(self, child, each, prefix + name)
-            else:
-                self._any(each, child, prefix + name)
-        self._owners.pop()
+                self._note((here, node.state or _STATE_MEMBER), _STATE, "enabled")
 
-    def _unnamed(self, value: Any, node: _Node, path: str, key: str) -> None:
-        """Read a member that no row names. `key` is what is below it is the name at `*`."""
-        outer, self._key = self._key, key
-        self._any(value, node, path)
+    def _keyed(self, value: Any, node: _Node, place: _Place, step: _Step) -> None:
+        """Read a member that is at `*` in the rows."""
+        outer, self._key = self._key, f"{step}"
+        act = node.acts[type(value)]
+        assert act is not None
+        act(self, value, node, place, step)
         self._key = outer
 
-    def _list(self, value: list[Any], node: _Node, path: str) -> None:
+    def _without_rows(self, value: Any, node: _Node, place: _Place, step: _Step) -> None:
+        """Read an object or a list that no row is about. Its path is a text, as it may be deep."""
+        if self._depth >= MAX_DEPTH:
+            self.refuse(None, "is nested too deeply. Send a flat one.")
+            return
+        self._depth += 1
+        read = self._members if type(value) is dict else self._list
+        read(value, node, path_text((place, step))[:_MAX_PATH], None)
+        self._depth -= 1
+
+    def _list(self, value: list[Any], node: _Node, place: _Place, step: _Step) -> None:
         """Read a list item by item. The outermost one is the list of the write. Of items without rows, one that may be
         money suffices."""
+        here = (place, step, value)
         if not value and node.caps:
-            self.refuse(path, _EMPTY)
+            self.refuse(here, _EMPTY)
         child = node.item or node.beyond[node.is_money]
         is_outer, object_, found, waiting = self._index < 0, self._object, self._found, self._waiting
         if is_outer and dict in map(type, value):
             self._lists += 1
             self._items = len(value)
         if not value and child.field is not None and child.read is _Reader._refused:
-            child.read(self, child, value, path)
-        own: dict[tuple[str, ...], tuple[str, ...]] = {}
-        object_kind, takes_object, looks_at_all = node.objects, child.takes_object, child.matters or self._is_tool
+            child.read(self, value, child, here, None)
+        object_kind, takes_object, acts, looks_at_all = node.objects, child.takes_object, child.acts, True
+        waited = len(waiting)
         for index, each in enumerate(value):
             kind = type(each)
             if is_outer:
                 self._index = index
-            if kind is dict and takes_object:
+            act = acts[kind]
+            if kind is dict and takes_object and act is not None:
                 if object_kind is not None:
-                    self._object = _object_of(object_kind, each, own) or object_
-                start, waited = len(found), len(waiting)
-                self._members(each, child, f"{path}[{index}].")
+                    self._object = (object_kind, each, object_)
+                start = self._start = len(found)
+                act(self, each, child, here, index)
                 if child.is_portfolio or len(waiting) > waited:
-                    self._end_item(child, f"{path}[{index}]", start, waited)
+                    self._end_item(child, (here, index), start, waited)
                 self._object = object_
-            elif kind is dict or kind is list or looks_at_all:
+            elif act is not None and (looks_at_all or kind is dict or kind is list):
                 told = len(self._unread)
-                self._any(each, child, f"{path}[{index}]")
+                act(self, each, child, here, index)
                 looks_at_all = looks_at_all and (child.read is not None or len(self._unread) == told)
         if is_outer:
             self._index = -1
 
-    def _end_item(self, node: _Node, path: str, start: int, waited: int) -> None:
+    def _end_item(self, node: _Node, place: _Place, start: int, waited: int) -> None:
         """Judge an object that stands for itself, one of a list or the whole body, once its members are read: those
         found from `start` on, and those words of it that wait for a budget."""
         waiting = self._waiting[waited:]
         del self._waiting[waited:]
-        if not (waiting or node.is_portfolio) or any(each.kind is _BUDGET for each in self._found[start:]):
+        if self._budgeted > start:
             return
         for told in waiting:
             self.refuse(told, "changes what a budget means. Send the budget with it, in the same object.")
         if node.is_portfolio:
-            self.refuse(path, "is a portfolio without a budget, and limits nothing. Send its budget.")
+            self.refuse(place, "is a portfolio without a budget, and limits nothing. Send its budget.")
+
+    # --- Values without rows ---------------------------------------------------------------------------
+
+    def _alike(self, _value: object, _node: _Node, place: _Place, step: _Step) -> None:
+        flaw = "may be a state, or a member of another spelling. Spell it as Amazon does."
+        self.refuse((place, step), flaw, has_row=False)
+
+    def _misshapen(self, _value: object, node: _Node, place: _Place, step: _Step) -> None:
+        self.refuse((place, step), f"must be {node.holds}. Send it in this form.")
+
+    def _money(self, value: Any, node: _Node, place: _Place, step: _Step) -> None:
+        """Refuse a number, and a text that may be an amount, under a name that sounds like money."""
+        if _may_be_amount(value):
+            self._note((place, step), Kind.UNKNOWN, None)
+            self.refuse((place, step), "may be money. Leave it out.", has_row=False)
+        else:
+            self._text(value, node, place, step)
+
+    def _text(self, text: str, node: _Node, place: _Place, step: _Step) -> None:
+        """Refuse a text that some server may read as JSON, if what it holds may be money. All of it may be, under a
+        name that sounds like money."""
+        is_money = node.is_money and node.field is None
+        if ("{" in text or "[" in text or "\\" in text) and _holds_money(text, is_money=is_money):
+            self.refuse((place, step), "is a text with JSON in it. Send the object or the list itself.")
 
     # --- Values of rows --------------------------------------------------------------------------------
 
-    def _refused(self, node: _Node, _value: object, path: str) -> None:
+    def _told(self, value: str, node: _Node, place: _Place, step: _Step) -> None:
+        """Note what was found in the same text before, or read it."""
+        told = node.told.get(value)
+        if told is None:
+            assert node.read is not None
+            node.read(self, value, node, place, step)
+        elif told:
+            self._found.append(((place, step), node.kind, told, "", self._object, True, self._index))
+
+    def _told_with_budget(self, value: str, node: _Node, place: _Place, step: _Step) -> None:
+        """Note what was found in the same text before, where it is harmless next to a budget only."""
+        if self._budgeted <= self._start and value in node.told:
+            self._waiting.append((place, step))
+        self._told(value, node, place, step)
+
+    def _refused(self, _value: object, node: _Node, place: _Place, step: _Step) -> None:
         """Refuse a member that no limit can be compared with."""
-        self.refuse(path, f"cannot be limited. {node.row.note}".rstrip() + " Leave it out.")
+        self.refuse((place, step), f"cannot be limited. {node.row.note}".rstrip() + " Leave it out.")
 
-    def _refuse_value(self, value: object, path: str, flaw: str) -> None:
-        self.refuse(path, flaw if value is not None else "is null, which may lift a limit. Send a value.")
+    def _refuse_value(self, value: object, place: _Place, flaw: str) -> None:
+        self.refuse(place, flaw if value is not None else "is null, which may lift a limit. Send a value.")
 
-    def _state(self, node: _Node, value: object, path: str) -> None:
+    def _state(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         if isinstance(value, str) and _WORD.fullmatch(value):
-            self._note(path, node.kind, node.remember(value, plain_state(value)))
+            self._note((place, step), node.kind, node.remember(value, plain_state(value)))
         else:
-            self._refuse_value(value, path, "is no state. Send the name of one.")
+            self._refuse_value(value, (place, step), "is no state. Send the name of one.")
 
-    def _date(self, node: _Node, value: object, path: str) -> None:
+    def _date(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         if isinstance(value, str) and _DAY.search(value):
-            self._note(path, node.kind, node.remember(value, value))
+            self._note((place, step), node.kind, node.remember(value, value))
         elif isinstance(value, int) and not isinstance(value, bool) and _DAY.search(str(value)):
-            self._note(path, node.kind, str(value))
+            self._note((place, step), node.kind, str(value))
         else:
-            self._refuse_value(value, path, "is no date, which may lift a limit. Send one as a text, or leave it out.")
+            self._refuse_value(
+                value, (place, step), "is no date, which may lift a limit. Send one as a text, or leave it out."
+            )
 
-    def _word(self, node: _Node, value: object, path: str) -> None:
+    def _word(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         """Read a word that is harmless, or one that is harmless next to a budget."""
         field = node.row
         word = str(value).lower() if isinstance(value, str | bool) else ""
         if word not in field.words:
             harmless = f"Send one of: {', '.join(sorted(field.words))}." if field.words else "Leave it out."
-            self._refuse_value(value, path, f"may spend more than the amounts of the write say. {harmless}")
+            self._refuse_value(value, (place, step), f"may spend more than the amounts of the write say. {harmless}")
             return
         told = "" if node.kind is _NOTE else word
-        if field.reading is _WITH_BUDGET:
-            self._waiting.append(path)
-        else:
-            node.remember(str(value), told)  # a boolean is read as the text that it is written as
+        node.remember(str(value), told)  # a boolean is read as the text that it is written as
+        if field.reading is _WITH_BUDGET and self._budgeted <= self._start:
+            self._waiting.append((place, step))
         if told:
-            self._note(path, node.kind, told)
+            self._note((place, step), node.kind, told)
 
-    def _currency(self, node: _Node, value: object, path: str) -> None:
+    def _currency(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         """Check the currency of the amounts next to it, which are read with it."""
         if not isinstance(value, str) or not _CODE.fullmatch(value):
-            self._refuse_value(value, path, "is no currency. Send a code of three letters.")
+            self._refuse_value(value, (place, step), "is no currency. Send a code of three letters.")
         else:
             node.remember(value, "")
 
-    def _adjustment(self, node: _Node, value: object, path: str) -> None:
+    def _adjustment(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         number = _number(value)
         if number is None:
-            self._refuse_value(value, path, "is no number that can be judged. Send a plain JSON number.")
+            self._refuse_value(value, (place, step), "is no number that can be judged. Send a plain JSON number.")
             return
         if node.row.reading is _FACTOR:
             number = _EXACT.multiply(_EXACT.subtract(number, Decimal(1)), Decimal(100))
-        self._note(path, node.kind, number)
+        self._note((place, step), node.kind, number)
 
-    def _amount(self, node: _Node, value: object, path: str) -> None:
+    def _amount(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         number = _number(value)
         if number is None or (number.is_signed() and number < 0):
-            self._refuse_value(value, path, "is no amount that can be judged. Send a plain JSON number from 0 on.")
+            flaw = "is no amount that can be judged. Send a plain JSON number from 0 on."
+            self._refuse_value(value, (place, step), flaw)
             return
-        for currency in self._payers if node.source is None else self._currencies(node.source, path):
-            self._found.append(_finding((path, node.kind, number, currency, self._object, True, self._index)))
+        for currency in (self._payer.currency,) if node.source is None else self._currencies(node.source, place, step):
+            self._found.append(((place, step), node.kind, number, currency, self._object, True, self._index))
             if not currency:
-                self.refuse(path, "is an amount without a known currency. Name the profile or the ads account.")
+                flaw = "is an amount without a known currency. Name the profile or the ads account."
+                self.refuse((place, step), flaw)
+        if node.kind is _BUDGET:
+            self._budgeted = len(self._found)
 
-    def _currencies(self, source: CurrencySource, path: str) -> tuple[str, ...]:
+    def _currencies(self, source: CurrencySource, around: _Place, step: _Step) -> tuple[str, ...]:
         """All currencies that an amount may be in: the one that the body names, those of its countries, and without
         countries the profile's. A body that names the wrong one gains nothing."""
         found: dict[str, None] = {}
-        stated = self._owners[-1].get(source.sibling, "")
+        place, owners = (around, step), _objects_around(around)
+        stated = owners[-1].get(source.sibling, "")
         if isinstance(stated, str) and _CODE.fullmatch(stated):
             found[stated.upper()] = None
         elif stated != "":
-            self.refuse(path, f"is an amount whose {source.sibling} is no currency. Send a code of three letters.")
+            self.refuse(place, f"is an amount whose {source.sibling} is no currency. Send a code of three letters.")
         named = [self._key] if source.key else []
-        for owner in self._owners if source.country else ():
+        for owner in owners if source.country else ():
             given = owner.get(source.country, [])
             named += given if isinstance(given, list) else [given]
         for country in named:
             currency = COUNTRY_CURRENCIES.get(country.upper()) if isinstance(country, str) else None
             if currency is None:
-                self.refuse(path, "is an amount in a country whose currency is not known. Name another country.")
+                self.refuse(place, "is an amount in a country whose currency is not known. Name another country.")
             else:
                 found[currency] = None
         if not named and self._payer.currency:
             found[self._payer.currency] = None
         return tuple(found) or ("",)
 
-    def _text(self, text: str, path: str, *, is_money: bool) -> None:
-        """Refuse a text that some server may read as JSON, if what it holds may be money. All of it may be where
-        `is_money`."""
-        if ("{" in text or "[" in text or "\\" in text) and _holds_money(text, is_money=is_money):
-            self.refuse(path, "is a text with JSON in it. Send the object or the list itself.")
+
+# --- What is to be done with a value ------------------------------------------------------------------------
 
 
 _READERS: Final = {
@@ -782,9 +878,102 @@ _READERS: Final = {
 }
 
 
-def _reader_of(field: MoneyField) -> _Read | None:
+def _reader_of(field: MoneyField) -> _Act | None:
     """How the value of a row is read; None where every value passes."""
     return _READERS.get(field.reading) if field.sure else _Reader._refused
+
+
+_REMEMBERING: Final = frozenset((_Reader._state, _Reader._date, _Reader._word, _Reader._currency))
+"""Those that remember what they find in a text."""
+_TYPES: Final = (dict, list, str, int, float, Decimal, bool, type(None))
+"""Of all values that JSON is decoded to."""
+
+
+def _acts_of(node: _Node) -> dict[type, _Act | None]:
+    """What is to be done with a value at a place, by its type; None for nothing."""
+    return {kind: _act_of(node, kind) for kind in _TYPES}
+
+
+def _act_of(node: _Node, kind: type) -> _Act | None:
+    is_single = kind is not dict and kind is not list
+    if node.read is not None and (is_single or not node.holds):
+        if kind is not str or node.read not in _REMEMBERING:
+            return node.read
+        return _Reader._told_with_budget if node.row.reading is _WITH_BUDGET else _Reader._told
+    if node.holds and (is_single or not (node.takes_object if kind is dict else node.takes_list)):
+        return _Reader._misshapen
+    if not is_single:
+        return _Reader._without_rows if node.is_outside else _Reader._members if kind is dict else _Reader._list
+    if node.is_money and node.field is None and kind not in (bool, type(None)):
+        return _Reader._money
+    return _Reader._text if kind is str and (node.reads_texts or node.is_money) else None
+
+
+def _outside(alike: frozenset[str], *, reads_texts: bool = False) -> _Node:
+    """The node of all places that no row is about."""
+    plain = _Node(alike=alike, reads_texts=reads_texts)
+    money = _Node(is_money=True, alike=alike, reads_texts=reads_texts)
+    plain.beyond = money.beyond = (plain, money)
+    for node in plain.beyond:
+        node.is_outside = True
+        node.acts = _acts_of(node)
+    return plain
+
+
+_LENIENT: Final = _outside(frozenset())
+_LENIENT_TOOL: Final = _outside(frozenset(), reads_texts=True)
+"""All places in the body of an operation without rows, and in the arguments of an MCP tool without rows: texts there
+may hold JSON."""
+_WARY: Final = _outside(_STATES)
+_WARY_TOOL: Final = _outside(_STATES, reads_texts=True)
+"""The places without rows where there are rows: states are no secret ones."""
+_ALIKE: Final = _Node()
+"""The place of a member that may be another one to some reader."""
+_ALIKE.acts = dict.fromkeys(_TYPES, _Reader._alike)
+_ALIKE.takes_object = _ALIKE.takes_list = False
+
+
+class _Form(NamedTuple):
+    """The members of objects that have the same names: each name with the node of its place and what is to be done with
+    a value there, by its type. `clear` counts them, where their names differ clearly. `is_special` tells that the
+    object itself says something of money."""
+
+    members: tuple[tuple[str, _Node, dict[type, _Act | None]], ...]
+    clear: int
+    is_special: bool
+
+
+_MAX_FORMS: Final = 4096
+_MAX_NAMES: Final = 1024
+"""Characters of the names of one form."""
+_REMEMBERED: Final[list[dict[tuple[str, ...], _Form]]] = []
+"""The dictionary of each form that is remembered: clients choose the names."""
+
+
+def _form_of(node: _Node, names: tuple[str, ...]) -> _Form:
+    """The form of an object with these names; it is remembered."""
+    members = []
+    for name in names:
+        child = node.members.get(name)
+        if child is None:
+            child = _known_beyond(node, name) if len(name) <= _MAX_SHOWN else _beyond(node, name)
+        acts = child.acts
+        if child is node.any_member:
+            acts = {kind: act and _Reader._keyed for kind, act in acts.items()}
+        members.append((name, child, acts))
+    clear = len(names) if differ_clearly(names) else 0
+    form = _Form(tuple(members), clear, node.creates or (node.caps and not names))
+    if sum(map(len, names)) <= _MAX_NAMES:
+        if len(_REMEMBERED) >= _MAX_FORMS:
+            for forms in _REMEMBERED:
+                forms.clear()
+            _REMEMBERED.clear()
+        node.forms[names] = form
+        _REMEMBERED.append(node.forms)
+    return form
+
+
+# --- JSON in texts ------------------------------------------------------------------------------------------
 
 
 _MAX_NESTED: Final = 4

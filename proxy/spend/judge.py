@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from proxy.events import SpendAmount, SpendJudgement, SpendRule, SpendVerdict, SpendViolation
+from proxy.spend.findings import path_text
 from proxy.spend.local_time import local_time
 from proxy.spend.table import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.spend.findings import Finding, Payer, WriteFindings
+    from proxy.spend.findings import FoundMember, Payer, WriteFindings
     from proxy.spend.limits import SpendLimits
 
 MAX_VIOLATIONS: Final = 100
@@ -51,8 +52,8 @@ class DayUse(NamedTuple):
 def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -> SpendJudgement:
     """What the limits say of a write at this wall-clock time, whatever its day has taken: that is for `judge_day`."""
     wanted = reservation_of(found, limits)
-    extent = _extent_of(found.findings)
-    violations = _of_members(found.findings, limits) if extent.is_over(limits) else []
+    extent = _extent_of(found.members)
+    violations = _of_members(found.members, limits) if extent.is_over(limits) else []
     if wanted is not None:
         violations += _without_limit(wanted, limits)
     unread = [*found.unread]
@@ -66,15 +67,9 @@ def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -
             violations.append(SpendViolation(SpendRule.HOURS, "", told, "", limits.hours.text))
     if wanted is not None and not day_of(payer, now):
         unread.append(f"The day that `new_per_day` and `budget_per_day` count is not known. {_NAME_IT}.")
-    verdict = _UNREADABLE if unread else _WITHIN
-    return SpendJudgement(
-        mode=limits.mode,
-        verdict=_OVER if violations else verdict,
-        violations=tuple(violations[:MAX_VIOLATIONS]),
-        unread=tuple(unread),
-        unknown=found.unknown,
-        largest=extent.largest(),
-    )
+    verdict = _OVER if violations else _UNREADABLE if unread else _WITHIN
+    of_members = (*violations[:MAX_VIOLATIONS],), (*unread,), found.unknown
+    return SpendJudgement(limits.mode, verdict, *of_members, extent.largest())
 
 
 def judge_day(judged: SpendJudgement, wanted: Reservation, limits: SpendLimits, used: DayUse) -> SpendJudgement:
@@ -104,15 +99,15 @@ def succeeded_part(found: WriteFindings, limits: SpendLimits, failed_items: froz
     failed = len([item for item in failed_items if 0 <= item < found.items])
     created = found.created - (failed if found.created == found.items else 0)
     budgets: dict[str, Decimal] = {}
-    for each in found.findings if limits.budget_per_day is not None else ():
-        if each.kind is _BUDGET and each.currency and each.item not in failed_items:
-            budgets[each.currency] = _EXACT.add(budgets.get(each.currency, _ZERO), _amount(each))
+    for _, kind, value, currency, _, _, item in _typed(found.members) if limits.budget_per_day is not None else ():
+        if kind is _BUDGET and currency and item not in failed_items:
+            budgets[currency] = _EXACT.add(budgets.get(currency, _ZERO), value)
     return Reservation(created if limits.new_per_day is not None else 0, tuple(budgets.items()))
 
 
-def _amount(finding: Finding) -> Decimal:
-    """The amount of a finding whose kind has one."""
-    return cast("Decimal", finding.value)
+def _typed(members: tuple[FoundMember, ...]) -> tuple[tuple[Any, ...], ...]:
+    """The same: the kind of each tells the type of its value."""
+    return cast("tuple[tuple[Any, ...], ...]", members)
 
 
 def _text(amount: Decimal) -> str:
@@ -120,25 +115,25 @@ def _text(amount: Decimal) -> str:
     return format(amount, "f")
 
 
-def _of_members(findings: tuple[Finding, ...], limits: SpendLimits) -> list[SpendViolation]:
-    """Each member that is over a limit of its own."""
+def _of_members(members: tuple[FoundMember, ...], limits: SpendLimits) -> list[SpendViolation]:
+    """Each member that is over a limit of its own, up to `MAX_VIOLATIONS`."""
     budget, bid, adjustment, states = limits.budget, limits.bid, limits.bid_adjustment, limits.states
     found: list[SpendViolation] = []
-    for each in findings:
-        kind = each.kind
+    for place, kind, value, currency, *_ in _typed(members):
         if kind is _BUDGET:
-            if budget is not None and _is_over(each, budget):
-                found.append(_over(SpendRule.BUDGET, each, budget))
+            if budget is not None and _is_over(value, currency, budget):
+                found.append(_over(_RULE_BUDGET, place, value, currency, budget))
         elif kind is _BID:
-            if bid is not None and _is_over(each, bid):
-                found.append(_over(SpendRule.BID, each, bid))
+            if bid is not None and _is_over(value, currency, bid):
+                found.append(_over(_RULE_BID, place, value, currency, bid))
         elif kind is _STATE:
-            if states is not None and each.value not in states:
+            if states is not None and value not in states:
                 told = ", ".join(sorted(states))
-                found.append(SpendViolation(SpendRule.STATES, each.path, str(each.value), "", told))
-        elif kind is _ADJUSTMENT and adjustment is not None and _amount(each) > adjustment:
-            value, limit = _text(_amount(each)), _text(adjustment)
-            found.append(SpendViolation(SpendRule.BID_ADJUSTMENT, each.path, value, "", limit))
+                found.append(SpendViolation(SpendRule.STATES, path_text(place), str(value), "", told))
+        elif kind is _ADJUSTMENT and adjustment is not None and value > adjustment:
+            found.append(SpendViolation(_RULE_ADJUSTMENT, path_text(place), _text(value), "", _text(adjustment)))
+        if len(found) >= MAX_VIOLATIONS:
+            break
     return found
 
 
@@ -152,26 +147,33 @@ class _Extent(NamedTuple):
 
     def is_over(self, limits: SpendLimits) -> bool:
         """Whether some member is over a limit of its own: none is where the largest is not."""
+        budgets, bids, adjustments, states = self
         return (
-            (limits.budget is not None and _exceeds(self.budgets, limits.budget))
-            or (limits.bid is not None and _exceeds(self.bids, limits.bid))
-            or (limits.states is not None and not self.states <= limits.states)
-            or (limits.bid_adjustment is not None and _exceeds(self.adjustments, {"": limits.bid_adjustment}))
+            (limits.states is not None and not states <= limits.states)
+            or (bool(budgets) and limits.budget is not None and _exceeds(budgets, limits.budget))
+            or (bool(bids) and limits.bid is not None and _exceeds(bids, limits.bid))
+            or (
+                bool(adjustments)
+                and limits.bid_adjustment is not None
+                and _exceeds(adjustments, {"": limits.bid_adjustment})
+            )
         )
 
     def largest(self) -> tuple[SpendAmount, ...]:
         """The largest amount for each rule and currency, whether a limit is configured or not."""
-        told = (_RULE_BUDGET, self.budgets), (_RULE_BID, self.bids), (_RULE_ADJUSTMENT, self.adjustments)
-        return tuple([SpendAmount(rule, currency, _text(most)) for rule, by in told for currency, most in by.items()])
+        found: list[SpendAmount] = []
+        for rule, largest in (_RULE_BUDGET, self.budgets), (_RULE_BID, self.bids), (_RULE_ADJUSTMENT, self.adjustments):
+            for currency, most in largest.items() if largest else ():
+                found.append(SpendAmount(rule, currency, _text(most)))
+        return tuple(found)
 
 
-def _extent_of(findings: tuple[Finding, ...]) -> _Extent:
+def _extent_of(members: tuple[FoundMember, ...]) -> _Extent:
     budgets: dict[str, Decimal] = {}
     bids: dict[str, Decimal] = {}
     adjustments: dict[str, Decimal] = {}
     states: set[object] = set()
-    of_kinds = cast("tuple[tuple[Any, ...], ...]", findings)  # the kind tells the type of the value
-    for _, kind, value, currency, _, _, _ in of_kinds:
+    for _, kind, value, currency, _, _, _ in _typed(members):
         if kind is _STATE:
             states.add(value)
             continue
@@ -192,17 +194,17 @@ def _exceeds(largest: dict[str, Decimal], limits: Mapping[str, Decimal]) -> bool
     return False
 
 
-def _is_over(finding: Finding, limits: Mapping[str, Decimal]) -> bool:
+def _is_over(amount: Decimal, currency: str, limits: Mapping[str, Decimal]) -> bool:
     """Whether an amount is over the limit of its currency, or has none. An amount without a known currency is
     unreadable already."""
-    limit = limits.get(finding.currency)
-    return bool(finding.currency) if limit is None else _amount(finding) > limit
+    limit = limits.get(currency)
+    return bool(currency) if limit is None else amount > limit
 
 
-def _over(rule: SpendRule, finding: Finding, limits: Mapping[str, Decimal]) -> SpendViolation:
-    limit = limits.get(finding.currency)
+def _over(rule: SpendRule, place: Any, amount: Decimal, currency: str, limits: Mapping[str, Decimal]) -> SpendViolation:
+    limit = limits.get(currency)
     told = None if limit is None else _text(limit)
-    return SpendViolation(rule, finding.path, _text(_amount(finding)), finding.currency, told)
+    return SpendViolation(rule, path_text(place), _text(amount), currency, told)
 
 
 def _without_limit(wanted: Reservation, limits: SpendLimits) -> Iterator[SpendViolation]:

@@ -7,14 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy.mcp.tools import INVOKE, operation_of
 from proxy.routing.operations import PUBLISHED, Effect, Operation
 from proxy.spend import findings
 from proxy.spend.findings import (
+    MAX_DEPTH,
     MAX_UNREAD,
     Finding,
     Payer,
+    RestRequest,
     WriteFindings,
     joined,
     read_query,
@@ -23,7 +27,7 @@ from proxy.spend.findings import (
     row_name,
 )
 from proxy.spend.table import MONEY, Kind
-from proxy.strict_json import JsonBody
+from proxy.strict_json import JsonBody, differ_clearly
 
 PAYER = Payer("USD", "America/Los_Angeles")
 CAMPAIGNS = "application/vnd.spCampaign.v3+json"
@@ -305,6 +309,78 @@ def test_body_that_is_nested_too_deeply_is_unreadable() -> None:
     assert found.unread[0].startswith("The body is nested too deeply.")
 
 
+@pytest.mark.parametrize(("levels", "is_read"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])
+def test_depth_of_a_body_is_limited(levels: int, is_read: bool) -> None:
+    """Objects and lists without rows may be nested up to a bound, next to one another as often as they like."""
+    deep: Any = {}
+    for level in range(levels - 1):
+        deep = [deep] if level % 2 else {"y": deep}
+    found = rest("POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign(x=deep), campaign(x=deep, z=deep)]})
+    assert (found.unread == ()) is is_read
+
+
+# --- What a reading remembers ------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["campaigns", "budget", "budgetType", "state", "State", "bid", "a b", "x", "X", "name", "a.b"])
+LEAVES = st.sampled_from([Decimal("1.50"), 5, "5", "DAILY", "PAUSED", "nobody", None, True, "[5]", Decimal("1e40")])
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "budget": st.dictionaries(st.sampled_from(["budget", "budgetType", "x"]), LEAVES, max_size=3) | VALUES,
+        "state": LEAVES,
+        "campaignId": LEAVES,
+        "dynamicBidding": VALUES,
+        "x": VALUES,
+        "X": LEAVES,
+    },
+)
+BODIES = st.fixed_dictionaries({"campaigns": st.lists(ITEMS, max_size=4)}, optional={"x": VALUES}) | VALUES
+
+
+def forget() -> None:
+    """Read the next body as if it were the first one."""
+    findings._tree_of.cache_clear()
+    findings._known_way.cache_clear()
+    findings._known_beyond.cache_clear()
+    findings._REMEMBERED.clear()
+
+
+def members_of(value: Any) -> int:
+    """How many members the objects have whose names differ clearly."""
+    if isinstance(value, dict):
+        return sum(map(members_of, value.values())) + (len(value) if differ_clearly(value) else 0)
+    return sum(map(members_of, value)) if isinstance(value, list) else 0
+
+
+@settings(deadline=None)
+@given(bodies=st.lists(BODIES, min_size=2, max_size=4), target=st.sampled_from(["POST", "PUT"]))
+def test_what_was_read_before_changes_nothing(bodies: list[Any], target: str) -> None:
+    """A body is found to change the same after any others. Each member is met once, and a readable body's are all."""
+    request = RestRequest(*operation_arguments(f"{target} /sp/campaigns"), CAMPAIGNS.encode(), PAYER)
+    first = []
+    for body in bodies:
+        forget()
+        first.append(request.walk(body))
+    again = [request.walk(body) for body in (*bodies, *bodies)]
+    assert again == first * 2
+    for body, (found, met) in zip(bodies, first, strict=True):
+        assert met <= members_of(body)
+        assert met == members_of(body) or found.unread
+
+
+def test_what_is_remembered_of_forms_is_bounded() -> None:
+    """Clients choose the names of members: many forms of objects, and long ones, do not pile up."""
+    body = {"campaigns": [{f"x{number}": 1} for number in range(findings._MAX_FORMS + 1)]}
+    for _ in range(2):
+        assert rest("PUT /sp/campaigns", CAMPAIGNS, body).unread == ()
+        assert 0 < len(findings._REMEMBERED) <= findings._MAX_FORMS
+    forget()
+    long = {"campaigns": [{"x" * (findings._MAX_NAMES + 1): 1}]}
+    assert rest("PUT /sp/campaigns", CAMPAIGNS, long).unread == ()
+    assert len(findings._REMEMBERED) == 1
+
+
 @pytest.mark.parametrize("media_type", ["application/json", "application/vnd.spCampaign.v4+json", "text/plain", ""])
 def test_body_of_another_media_type_is_unreadable(media_type: str) -> None:
     """Rows are those of one version of a body."""
@@ -369,6 +445,8 @@ def test_operation_without_rows_passes_without_money() -> None:
     )
     target = f"POST {rowless.template}"
     assert rest(target, JSON, {"name": "a", "state": "ENABLED", "count": 5}) == WriteFindings((), (), (), 0, 0)
+    for content in ("5", '"text"', "null", "[]", "[5]"):  # no row says what it must be
+        assert rest(target, JSON, content) == WriteFindings((), (), (), 0, 0)
     assert unknown_of(rest(target, JSON, {"a": [{"budget": 5}]})) == ("field a[].budget",)
     assert unknown_of(rest(target, "image/png", {})) == (f"media type of {target}",)
 
