@@ -166,7 +166,7 @@ class Program:
         self._take_spans = spans_of_workers(traces, self.metrics)
         self.observations = KeptObservations()
         others: tuple[Observer, ...] = (self.notifier, *traces)
-        judged = SpendObserver(self.observations.note, count=self.observations.note_within)
+        judged = SpendObserver(self.observations.note, self.observations.note_within)
         outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=others, judged=judged)
         self.accounting = make_accounting(outputs, tracing_of(config, traces))
         self.observers = self.accounting.observer
@@ -544,7 +544,7 @@ class Program:
         hub.token_checks, hub.miss_key = self._token_checks, self._miss_key
         hub.tls, hub.spans, hub.reports = self._tls, self._take_spans, WorkersReports(self.reports)
         hub.ledger, hub.approvals = WorkersLedger(self.ledger), WorkersApprovals(self.approvals)
-        hub.judged = self.observations.note
+        hub.judged, hub.judged_within = self.observations.note, self.observations.note_within
         hub.share_freezes(self._freezes)
         told = self.observers, self.logs.sink.put_batch
         self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy.app.workers.channel import MAX_UNSENT
 from proxy.errors import LedgerUnavailable
-from proxy.events import RequestFinished
-from proxy.spend.observations import SpendObservations, judged_write, noted_write, write_judged
+from proxy.events import RequestFinished, SpendAmount, SpendJudgement, SpendMode, SpendRule, SpendVerdict
+from proxy.spend.observations import MAX_RULES, SpendObservations, judged_write, write_judged
 from proxy.spend.overview import SpendOverview
 from proxy.tokens.delayed_writer import DelayedWriter
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from proxy.app.workers.channel import Channel
-    from proxy.events import Event, RequestKind, SpendJudgement
+    from proxy.events import Event, RequestKind
     from proxy.spend.capability import SpendMemory
     from proxy.spend.judge import DayUse
     from proxy.spend.ledger import DayKey
@@ -44,19 +44,21 @@ _KEPT_PARTS: Final = 4
 read the document before them, and write it after them."""
 JUDGED: Final = "judged"
 """The kind of a worker's message that has a judged write."""
+WITHIN: Final = "judged-within"
+"""The kind of a worker's message that has what is counted of a write within its limits: most are."""
 
 
 class SpendObserver:
-    """An observer that hands each judged write on. `count`, if there is one, gets those that were noted without an
-    event: of these, client and judgement are all that matters."""
+    """An observer that hands each judged write on. `count` gets those that were noted without an event: of these,
+    client, judgement and moment are all that matters."""
 
     def __init__(
         self,
         take: Callable[[ObservedWrite], None],
+        count: Callable[[str, SpendJudgement, float], None],
         wall: Callable[[], float] = time.time,
-        count: Callable[[str, SpendJudgement, float], None] | None = None,
     ) -> None:
-        self._take, self._wall, self._count = take, wall, count
+        self._take, self._count, self._wall = take, count, wall
 
     def __repr__(self) -> str:
         return "<SpendObserver>"
@@ -67,20 +69,28 @@ class SpendObserver:
 
     def note_judged(self, kind: RequestKind, path: str, judged: SpendJudgement) -> None:
         """A write is within its limits, and was noted without an event."""
-        if self._count is not None:
-            self._count(kind.client, judged, self._wall())
-        else:
-            self._take(noted_write(kind, path, judged, self._wall()))
+        self._count(kind.client, judged, self._wall())
 
 
-def telling_supervisor(channel: Channel) -> Callable[[ObservedWrite], None]:
-    """What sends judged writes to the supervisor. While that hangs, they are left out."""
+def telling_supervisor(channel: Channel) -> SpendObserver:
+    """The observer that sends judged writes to the supervisor. While that hangs, they are left out."""
 
     def tell(write: ObservedWrite) -> None:
         if channel.unsent < MAX_UNSENT:
             channel.send(JUDGED, write=write_judged(write))
 
-    return tell
+    def count(client: str, judged: SpendJudgement, at: float) -> None:
+        if channel.unsent < MAX_UNSENT:
+            channel.send(WITHIN, client=client, mode=judged.mode, largest=judged.largest[:MAX_RULES], at=at)
+
+    return SpendObserver(tell, count)
+
+
+def read_within(message: Mapping[str, Any]) -> tuple[str, SpendJudgement, float]:
+    """What a message of the kind `WITHIN` has: the client, the judgement and the moment of its write."""
+    largest = tuple(SpendAmount(SpendRule(rule), *rest) for rule, *rest in message["largest"])
+    judged = SpendJudgement(SpendMode(message["mode"]), SpendVerdict.WITHIN, largest=largest)
+    return message["client"], judged, message["at"]
 
 
 class ObservationStore(Protocol):

@@ -61,11 +61,6 @@ def judged_write(event: RequestFinished, judged: SpendJudgement, at: float) -> O
     return ObservedWrite(at, event.client, named[:_MAX_TEXT], event.attempts > 0, _bounded(judged), further)
 
 
-def noted_write(kind: RequestKind, path: str, judged: SpendJudgement, at: float) -> ObservedWrite:
-    """The judged write that was sent, and is within its limits, of this kind and to this path. Pure."""
-    return ObservedWrite(at, kind.client, _operation_of(kind, path)[:_MAX_TEXT], True, _bounded(judged))
-
-
 def _operation_of(kind: RequestKind, path: str) -> str:
     return kind.operation if kind.operation != UNKNOWN else f"{kind.method} {path}"
 

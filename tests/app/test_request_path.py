@@ -41,9 +41,10 @@ def test_a_request_without_an_event_reaches_every_output() -> None:
 def test_a_judged_write_is_told_once_with_an_event_and_without() -> None:
     """A judged write counts and is observed the same, whichever way its end is noted."""
     taken: list[ObservedWrite] = []
+    counted: list[tuple[str, SpendJudgement, float]] = []
     lines, metrics = io.StringIO(), Metrics("1")
     logs, history = Logs(lines, form="json", level="info", access=True), RequestHistory(metrics)
-    judged = SpendObserver(taken.append, lambda: 0.0)
+    judged = SpendObserver(taken.append, lambda *given: counted.append(given), lambda: 0.0)
     accounting = make_accounting(EventOutputs(metrics, logs, history, judged=judged))
     within = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.WITHIN)
     kind = KIND._replace(operation_class="write")
@@ -53,7 +54,8 @@ def test_a_judged_write_is_told_once_with_an_event_and_without() -> None:
     first, second = map(json.loads, lines.getvalue().splitlines())
     assert first["spend"] == second["spend"] == {"mode": "enforce", "verdict": "within", "violations": []}
     assert metrics.counted("spend_judged_total") == {(kind.client, "enforce", "within"): 2}
-    assert taken == [ObservedWrite(0.0, kind.client, kind.operation, True, within)] * 2
+    assert taken == [ObservedWrite(0.0, kind.client, kind.operation, True, within)]
+    assert counted == [(kind.client, within, 0.0)]
 
 
 def test_nothing_else_wires_the_path_of_requests() -> None:

@@ -103,7 +103,7 @@ async def begin() -> AsyncIterator[Begin]:
 def test_judged_writes_alone_are_observed() -> None:
     """Other events, and requests that were not judged, are not."""
     taken: list[ObservedWrite] = []
-    observer = SpendObserver(taken.append, lambda: NOW)
+    observer = SpendObserver(taken.append, lambda *_: None, lambda: NOW)
     for event in (finished(), RequestStarted(), finished(client="agent", spend=OVER)):
         observer.observe(event)
     assert taken == [write()]
@@ -113,7 +113,7 @@ async def test_writes_that_are_noted_without_an_event_are_kept_the_same(begin: B
     """They are counted by their client, and saved."""
     store = Store()
     first = await begin(store)
-    observer = SpendObserver(first.kept.note, lambda: NOW, first.kept.note_within)
+    observer = SpendObserver(first.kept.note, first.kept.note_within, lambda: NOW)
     observer.note_judged(finished(client="agent").kind, "/x", WITHIN)
     assert first.count == 1
     await first.save()

@@ -22,7 +22,6 @@ from proxy.spend.observations import (
     SpendObservations,
     held_back_entries,
     judged_write,
-    noted_write,
     read_judged,
     tally_entry,
     write_judged,
@@ -109,17 +108,6 @@ def test_writes_that_were_held_back_are_shown_newest_first() -> None:
     assert first["unread"] == ["It cannot be read."]
     assert (second["operation"], second["sent"], second["mode"]) == ("a b", True, "observe")
     assert second["violations"] == [{**BUDGET.members, "value": "***"}]
-
-
-@pytest.mark.parametrize("operation", ["unknown", "CreateCampaigns"])
-@pytest.mark.parametrize("largest", [0, 1, MAX_RULES + 1])
-def test_a_write_that_is_noted_without_an_event_is_the_same(operation: str, largest: int) -> None:
-    """Writes within their limits need none: name and bounds are as an event's."""
-    judged = replace(WITHIN, largest=WITHIN.largest * largest)
-    event = finished(client="agent", method="POST", operation=operation, path="/sp/x", spend=judged)
-    noted = noted_write(event.kind, event.path, judged, NOW)
-    assert noted == judged_write(event, judged, NOW)
-    assert len(noted.judged.largest) == min(largest, MAX_RULES)
 
 
 def test_writes_within_their_limits_count_the_same_without_their_names() -> None:

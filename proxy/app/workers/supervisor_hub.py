@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from proxy.app.workers.worker_reports import WorkersReports
     from proxy.app.workers.worker_spend import WorkersLedger
     from proxy.config import Config
-    from proxy.events import Event
+    from proxy.events import Event, SpendJudgement
     from proxy.profiles.directory import ProfileDirectory
     from proxy.spend.observations import ObservedWrite
     from proxy.tokens.manager import TokenManager
@@ -91,7 +91,8 @@ class WorkerMessenger(Protocol):
 
 class SupervisorHub:
     """An observer of what happens to tokens and lists. `workers`, `tls`, `tokens`, `directory`, `reports` and `judged`,
-    which takes judged writes, are set before any event; `spans` takes those of workers, with traces on."""
+    which takes judged writes (`judged_within` counts those within limits), are set before any event; `spans` takes
+    those of workers, with traces on."""
 
     spans: SpanTaker | None = None
     workers: WorkerMessenger
@@ -102,6 +103,7 @@ class SupervisorHub:
     ledger: WorkersLedger
     approvals: WorkersApprovals
     judged: Callable[[ObservedWrite], None]
+    judged_within: Callable[[str, SpendJudgement, float], None]
     miss_key: Callable[[str], None]
 
     def __init__(self, parts: HubDependencies) -> None:
@@ -291,6 +293,8 @@ class SupervisorHub:
                 self._take_news(number, message)
             case spend_observations.JUDGED:
                 self.judged(read_judged(message["write"]))
+            case spend_observations.WITHIN:
+                self.judged_within(*spend_observations.read_within(message))
             case worker_reports.REPORT:
                 self.reports.heard(message)
             case worker_spend.SPEND:

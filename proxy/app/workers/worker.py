@@ -29,7 +29,7 @@ from proxy.app.request_path import ConnectionMakers, EventOutputs, RequestPath, 
 from proxy.app.rules import RuleSources, capability_settings, rules_of
 from proxy.app.server_tls import ServerTls
 from proxy.app.shared_news import SUPERVISOR, SharedNews
-from proxy.app.spend_observations import SpendObserver, telling_supervisor
+from proxy.app.spend_observations import telling_supervisor
 from proxy.app.telemetry import tracing_of
 from proxy.app.token_checks import TokenChecks
 from proxy.app.workers.channel import MAX_UNSENT, Channel
@@ -180,7 +180,7 @@ class Worker:
             self._channel, lambda lost: metrics.observe(CounterRaised("trace_spans_total", ("dropped",), lost))
         )
         spans = (self._spans,) if config.telemetry.otlp is not None else ()
-        judged = SpendObserver(telling_supervisor(self._channel))
+        judged = telling_supervisor(self._channel)
         outputs = EventOutputs(metrics, self._logs, self._news, trails, others=spans, judged=judged)
         self.accounting = make_accounting(outputs, tracing_of(config, spans))
         self.accounting.journal.gather(self._writes.before_sending)

@@ -32,8 +32,10 @@ from proxy.events import (
     ConsentEnded,
     ProfilesListed,
     RefreshCause,
+    SpendAmount,
     SpendJudgement,
     SpendMode,
+    SpendRule,
     SpendVerdict,
     TokenRefreshed,
 )
@@ -348,6 +350,18 @@ def test_judged_writes_are_taken(bench: Bench) -> None:
     write = judged_write(finished(client="agent"), judged, 12.5)
     bench.hub.heard(1, {"kind": "judged", "write": json.loads(json.dumps(write_judged(write)))})
     assert taken == [write]
+
+
+def test_writes_within_their_limits_are_counted(bench: Bench) -> None:
+    """By what counts of them."""
+    taken: list[tuple[str, SpendJudgement, float]] = []
+    bench.hub.judged_within = lambda *given: taken.append(given)
+    bench.hub.heard(
+        1,
+        {"kind": "judged-within", "client": "a", "mode": "observe", "largest": [["bid", "USD", "1.5"]], "at": 12.5},
+    )
+    judged = SpendJudgement(SpendMode.OBSERVE, SpendVerdict.WITHIN, largest=(SpendAmount(SpendRule.BID, "USD", "1.5"),))
+    assert taken == [("a", judged, 12.5)]
 
 
 def first_lists(bench: Bench) -> list[tuple[list[str], list[str]]]:

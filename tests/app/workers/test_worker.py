@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from proxy.access.signing_keys import read_key
 from proxy.access.token_verification import ProviderKeys
 from proxy.app.jwks_keeper import write_known
 from proxy.app.server_tls import ServerTls
+from proxy.app.spend_observations import read_within
 from proxy.app.workers import worker as module
 from proxy.app.workers.channel import Descriptors, FrameReader, Message, pack
 from proxy.app.workers.shared_counts import SharedCounts
@@ -28,9 +30,18 @@ from proxy.app.workers.worker import DeferredWrites, DeferringTransport, Worker
 from proxy.config import load
 from proxy.config.serialization import from_pieces, to_document, to_pieces
 from proxy.errors import TokenNotChecked, TokenRefused
-from proxy.events import Event, NumbersOverflowed, Observers, SpendJudgement, SpendMode, SpendVerdict
+from proxy.events import (
+    Event,
+    NumbersOverflowed,
+    Observers,
+    SpendAmount,
+    SpendJudgement,
+    SpendMode,
+    SpendRule,
+    SpendVerdict,
+)
 from proxy.observability.number_memory import BEAT, NumberReader, make_memory_file
-from proxy.spend.observations import read_judged
+from proxy.spend.observations import MAX_RULES, read_judged
 from tests.observability.test_metrics import finished
 from tests.support.issuers import Signer
 from tests.support.patience import PATIENCE, settled
@@ -212,6 +223,19 @@ async def test_judged_writes_are_told_at_once_and_no_other_request() -> None:
         (told,) = await running.hear("judged")
     write = read_judged(told["write"])
     assert (write.client, write.judged) == ("agent", judged)
+
+
+async def test_of_a_write_within_its_limits_the_supervisor_is_told_what_counts() -> None:
+    """In a message that costs the worker as little as any other."""
+    amounts = tuple(SpendAmount(SpendRule.BUDGET, f"{number}", "12.50") for number in range(MAX_RULES + 1))
+    judged = SpendJudgement(SpendMode.ENFORCE, SpendVerdict.WITHIN, largest=amounts)
+    async with begun(audited=False) as running:
+        (observer,) = running.worker.accounting.journal.judged[1:]
+        observer.note_judged(finished(client="agent").kind, "/sp/campaigns", judged)
+        (told,) = await running.hear("judged-within")
+    client, counted, at = read_within(told)
+    assert (client, counted) == ("agent", replace(judged, largest=amounts[:MAX_RULES]))
+    assert abs(at - time.time()) < 60
 
 
 async def test_requests_are_cut_once_the_worker_is_told_again_to_end() -> None:
