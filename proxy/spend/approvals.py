@@ -6,13 +6,14 @@ another book; `approval_keeper` keeps them in the state store.
 
 | from \\ to | approved | denied | expired | used | void |
 |---|---|---|---|---|---|
-| pending | a person | a person | `pending_for` is over | | limits, freeze |
-| approved | | a person | `valid_for` is over | its write | limits, freeze, changed objects |
+| pending | a person | a person | `pending_for` is over | | limits, freeze, clock |
+| approved | | a person | `valid_for` is over | its write | limits, freeze, clock, changed objects |
 | used | nothing of its write was sent | | | | |
 
 Denied, expired, used and void approvals end so; a used one comes back alone where nothing of its write was sent.
 
-Clocks of replicas differ, so no rule compares moments of two of them but expiry. An approval has the last changes of
+Clocks of replicas differ, so no rule compares moments of two of them but two: expiry, and that a moment far ahead shows
+a clock that was set back. An approval has the last changes of
 freezes that were known when it was asked for, and a later one ends it. It counts its changes (`revision`), by which a
 program notices that the store has an older state of it than the program saw.
 """
@@ -42,6 +43,9 @@ MAX_CHARACTERS: Final = 16_384
 """Characters of these changes as JSON has them, and of the violations: the first change fits, whatever it is."""
 _MAX_NAME: Final = 2048
 LIMITS_CHANGED: Final = "The limits of the client have changed."
+CLOCK_SKEW: Final = 300.0
+"""Seconds by which the clocks of two replicas may differ."""
+SET_BACK: Final = "A clock was set back, so that the age of the approval is not certain."
 FROZEN: Final = "The writes of the client were frozen."
 _FORM: Final = 1
 _LIVE: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
@@ -322,6 +326,8 @@ def _settled(approval: Approval, at: Circumstances) -> Approval:
         return _moved(approval, ApprovalState.EXPIRED, at)
     if approval.write.limits != at.limits or approval.write.limits in at.superseded:
         return _moved(approval, ApprovalState.VOID, at, because=LIMITS_CHANGED)
+    if max(approval.asked_at, approval.decided_at or 0.0) > at.now + CLOCK_SKEW:
+        return _moved(approval, ApprovalState.VOID, at, because=SET_BACK)
     asked = approval.freezes
     if at.is_frozen or at.freezes.client > asked.client or at.freezes.all > asked.all:
         return _moved(approval, ApprovalState.VOID, at, because=FROZEN)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.app.workers.channel import Channel
@@ -37,8 +37,10 @@ MEANWHILE = (
 )
 SUDDENLY = (
     *("loosen and tighten", "other limits", "freeze", "freeze and unfreeze", "freeze and unfreeze all"),
-    *("hear of freezes", "the clock jumps", "the clock is set back"),
+    *("hear of freezes", "the clock jumps", "the clock is set back", "the clock is set far back"),
 )
+FAR_BACK = 3600.0
+"""Seconds by which the clock is set back: more than it jumps forward in a step."""
 Sudden = tuple[str, int]
 """What happens, and to which replica."""
 
@@ -284,6 +286,7 @@ class Interleavings:
         assert approval.id in self.approved, "no approver said yes"
         assert approval.id not in over, "it had been denied or was void"
         assert now < self.approved[approval.id] + TERMS.valid_for, "it had expired"
+        assert now > self.approved[approval.id] - FAR_BACK + 600.0, "it had been approved later, by a clock set back"
         assert approval.write.digest == digest, "another write passed"
         if approval.id in self.asked:  # else the answer to the question was lost
             asked, before, known = self.asked[approval.id]
@@ -407,6 +410,8 @@ class Interleavings:
                 self._hear_of_freezes()
             case "the clock jumps":
                 self.jump += 320.0
+            case "the clock is set far back":
+                self.jump -= FAR_BACK
             case _:
                 self.jump -= 20.0
 
@@ -487,6 +492,7 @@ def run_steps(steps: list[Step]) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(STEPS, min_size=4, max_size=8))
+@example([Step((0, 0, 1, 0), "500", "v1", [("the clock is set far back", 0)], None)])
 def test_no_interleaving_lets_an_unapproved_write_pass(steps: list[Step]) -> None:
     """Whatever happens, and in whatever order."""
     run_steps(steps)

@@ -13,12 +13,14 @@ from proxy.errors import LedgerUnavailable, UnknownApproval
 from proxy.events import ApprovalState, SpendRule, SpendViolation, ValueChange
 from proxy.spend.approval_questions import AbsentApprovals
 from proxy.spend.approvals import (
+    CLOCK_SKEW,
     FROZEN,
     KEPT_SECONDS,
     LIMITS_CHANGED,
     MAX_CHARACTERS,
     MAX_SHOWN,
     MOST_ENDED,
+    SET_BACK,
     Approval,
     ApprovalBook,
     ApprovalOver,
@@ -120,6 +122,8 @@ CHANGES: dict[str, tuple[Change, dict[ApprovalState, ApprovalState]]] = {
         lambda book: book.settle(at(30, freezes=FreezeChanges(all=5.0))),
         {PENDING: VOID, APPROVED: VOID},
     ),
+    "a clock set back": (lambda book: book.settle(at(-301)), {PENDING: VOID, APPROVED: VOID}),
+    "clocks that differ": (lambda book: book.settle(at(-290)), {}),
     "a moment": (lambda book: book.settle(at(3609.9)), {}),
     "other approvals": (lambda book: book.use("a2", at(30)).give_back("a2", "", at(30)).void("a2", "", at(30)), {}),
     "the same question": (lambda book: ApprovalBook(book.ask("a2", WRITE, at(30)).approvals[:1]), {}),
@@ -204,6 +208,16 @@ def test_why_it_ended_is_kept(state: ApprovalState, because: str) -> None:
     assert only(book).because == because
     assert only(asked().settle(at(1, limits="v2"))).because == LIMITS_CHANGED
     assert only(asked().settle(at(1, is_frozen=True))).because == FROZEN
+    assert only(asked().settle(at(-301))).because == SET_BACK
+
+
+def test_a_clock_set_back_doubles_the_life_of_an_approval_at_most() -> None:
+    """Set back by more than the age of the approval, the clock ends it; by less, it goes on from the earlier moment."""
+    for age in range(0, 3600, 60):
+        for back in range(0, 7200, 60):
+            book = decided(APPROVED).settle(at(10 + age - back))
+            lives_for = age + (3600 - age + back if only(book).is_live else 0)
+            assert lives_for <= 2 * 3600 + CLOCK_SKEW
 
 
 @pytest.mark.parametrize("state", ApprovalState)
