@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import accumulate
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -37,6 +38,10 @@ KEPT_SECONDS: Final = 7 * 86400.0
 """For how long an approval is kept that has ended."""
 MOST_ENDED: Final = 200
 """How many of these are kept of each client."""
+MOST_ENDED_CHARACTERS: Final = 250_000
+"""How many characters these have together: every change reads and writes all."""
+USUAL_CHARACTERS: Final = 2500
+"""Characters of an approval that is not large. As many large ones as `max_pending` allows would take long to keep."""
 MAX_SHOWN: Final = 100
 """Changes of a write that a person is shown."""
 MAX_CHARACTERS: Final = 16_384
@@ -55,7 +60,7 @@ class WriteToApprove(NamedTuple):
     """What a person is asked about. `digest` stands for exactly this write (`write_digest`), `limits` is the version of
     the client's limits. `operation` is the name in the table of money fields, `target` the requested path, or
     the name of the MCP tool. `scope` is the profile or the ads account and all else that names one; it may be empty.
-    `further` counts the changes that are not among those here."""
+    `further` counts the changes that are not among those here, `size` the characters of those that are."""
 
     client: str
     digest: str
@@ -68,6 +73,7 @@ class WriteToApprove(NamedTuple):
     violations: tuple[SpendViolation, ...]
     changes: tuple[ValueChange, ...] = ()
     further: int = 0
+    size: int = 0
 
     def members(self) -> dict[str, Any]:
         return self._asdict()
@@ -76,8 +82,9 @@ class WriteToApprove(NamedTuple):
         """The same write with the first of its changes, as many as an approval may hold, and the number of the others.
         A target or a scope that is too long is cut."""
         shown = changes[: _fitting(changes)]
-        further = self.further + len(changes) - len(shown)
-        return self._replace(target=_cut(self.target), scope=_cut(self.scope), changes=shown, further=further)
+        target, scope, further = _cut(self.target), _cut(self.scope), self.further + len(changes) - len(shown)
+        size = len(target) + len(scope) + sum(len(json.dumps(each)) for each in (*shown, *self.violations))
+        return self._replace(target=target, scope=scope, changes=shown, further=further, size=size)
 
 
 def can_be_shown(violations: Sequence[SpendViolation]) -> bool:
@@ -203,8 +210,9 @@ class ApprovalBook:
         )
 
     def is_full(self, terms: ApprovalTerms) -> bool:
-        """Whether as many are pending as may be."""
-        return sum(each.state is ApprovalState.PENDING for each in self.approvals) >= terms.max_pending
+        """Whether as many are pending as may be, or as much."""
+        sizes = [each.write.size for each in self.approvals if each.state is ApprovalState.PENDING]
+        return len(sizes) >= terms.max_pending or sum(sizes) >= terms.max_pending * USUAL_CHARACTERS
 
     # --- changes, for a book that is settled
 
@@ -275,8 +283,11 @@ class ApprovalBook:
 
     def forget(self, now: float) -> ApprovalBook:
         """The book without approvals that ended long ago, or before many others."""
-        ended = sorted((each.ended_at for each in self.approvals if each.ended_at is not None), reverse=True)
-        since = max(now - KEPT_SECONDS, ended[MOST_ENDED - 1] if len(ended) >= MOST_ENDED else now - KEPT_SECONDS)
+        ended = [(each.ended_at, each.write.size) for each in self.approvals if each.ended_at is not None]
+        ended.sort(reverse=True)
+        sizes = accumulate(size for _, size in ended)
+        count = min(MOST_ENDED, max(1, sum(size <= MOST_ENDED_CHARACTERS for size in sizes)))
+        since = max(now - KEPT_SECONDS, ended[count - 1][0] if count < len(ended) else 0.0)
         kept = tuple(each for each in self.approvals if each.ended_at is None or each.ended_at >= since)
         return self if len(kept) == len(self.approvals) else ApprovalBook(kept)
 
@@ -389,13 +400,16 @@ def read_asked(said: Any) -> WriteToApprove:
     """What `write_asked` wrote. Raises `ValueError` for anything else."""
     members = _members(said, WriteToApprove.__annotations__)
     texts = {
-        name: _typed(value, str) for name, value in members.items() if name not in ("violations", "changes", "further")
+        name: _typed(value, str)
+        for name, value in members.items()
+        if name not in ("violations", "changes", "further", "size")
     }
     return WriteToApprove(
         **texts,
         violations=tuple(map(_read_violation, _items(members["violations"]))),
         changes=tuple(map(_read_value_change, _items(members["changes"]))),
         further=_typed(members["further"], int),
+        size=_typed(members["size"], int),
     )
 
 

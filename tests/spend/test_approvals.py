@@ -20,7 +20,9 @@ from proxy.spend.approvals import (
     MAX_CHARACTERS,
     MAX_SHOWN,
     MOST_ENDED,
+    MOST_ENDED_CHARACTERS,
     SET_BACK,
+    USUAL_CHARACTERS,
     Approval,
     ApprovalBook,
     ApprovalOver,
@@ -256,7 +258,8 @@ def test_an_approval_holds_the_first_changes() -> None:
     shown = WRITE.with_changes((long,) * MAX_SHOWN)
     assert (len(shown.changes), shown.further) == (1, WRITE.further + MAX_SHOWN - 1)
     assert len(json.dumps(shown.changes)) <= MAX_CHARACTERS
-    assert WRITE.with_changes(WRITE.changes) == WRITE
+    few = WRITE.with_changes(WRITE.changes)
+    assert few == WRITE._replace(size=few.size)
 
 
 def test_no_violation_hides_behind_others() -> None:
@@ -287,6 +290,17 @@ def test_ends_that_were_seen_come_back() -> None:
     assert ApprovalBook().restore(seen).approvals == ()
 
 
+def test_large_writes_fill_a_book_sooner() -> None:
+    """Each change of a book reads and writes all of it, so a client cannot make it as large as it likes."""
+    long = ValueChange("campaign/1", "name", None, "x" * 500)
+    large = WRITE.with_changes((long,) * MAX_SHOWN)
+    assert TERMS.max_pending * USUAL_CHARACTERS < large.size < MAX_CHARACTERS + 1000
+    assert not asked().is_full(TERMS)
+    book = ApprovalBook().ask("a1", large, AT)
+    assert book.is_full(TERMS)
+    assert not book.decide("a1", ApproverDecision(APPROVED, "anna"), at(1)).is_full(TERMS)
+
+
 def test_what_ended_long_ago_is_forgotten() -> None:
     """What is live is kept."""
     book = in_state(USED)
@@ -305,6 +319,17 @@ def test_the_last_ends_are_kept() -> None:
             book = book.decide(f"a{number}", ApproverDecision(DENIED, "anna"), when)
     kept = [each.id for each in book.forget(NOW + 300).approvals]
     assert kept == ["a0", *(f"a{number}" for number in range(5, MOST_ENDED + 5))]
+
+
+def test_the_last_large_ends_are_kept() -> None:
+    """As many as have so many characters together, and the last one whatever it has."""
+    for size, count in ((MOST_ENDED_CHARACTERS // 3, 3), (MOST_ENDED_CHARACTERS + 1, 1)):
+        ends = [
+            replace(only(in_state(USED)), id=f"a{number}", ended_at=NOW + number, write=WRITE._replace(size=size))
+            for number in range(5)
+        ]
+        kept = ApprovalBook(tuple(ends)).forget(NOW + 10)
+        assert kept == ApprovalBook(tuple(ends[-count:]))
 
 
 @pytest.mark.parametrize("state", ApprovalState)
