@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
 from proxy.strict_json import read_json
 from proxy.value_classes import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 ALGORITHMS: Final = {
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -62,18 +59,25 @@ _ALGORITHMS = get_default_algorithms()
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The keys of a JWKS, and a clause about each entry that is left out."""
+    """The keys of a JWKS, and a clause about each entry that is left out. A set without keys is one, too: its provider
+    lists none of those that it had before."""
 
     keys: tuple[SigningKey, ...]
     left_out: tuple[str, ...] = ()
 
+    @property
+    def problem(self) -> str:
+        """A clause about why no token can be verified with these keys, empty if some can."""
+        why = f" ({'; '.join(self.left_out)})" if self.left_out else ""
+        return "" if self.keys else f"cannot be used: it has no usable key{why}"
+
 
 class UnusableKeys(ValueError):
-    """A JWKS that holds no key which can be used; its text says why."""
+    """A document that is no JWKS; its text says why."""
 
 
 def parse_jwks(document: bytes) -> KeySet:
-    """Read the keys of a JWKS. Raises `UnusableKeys` for what is none, or holds no usable key."""
+    """Read the keys of a JWKS. Raises `UnusableKeys` for what is none."""
     if len(document) > MAX_JWKS_BYTES:
         raise UnusableKeys(f"it is larger than {MAX_JWKS_BYTES} bytes")
     try:
@@ -90,14 +94,7 @@ def parse_jwks(document: bytes) -> KeySet:
             keys.append(read_key(entry))
         except ValueError as error:
             left_out.append(f"keys[{position}] {error}")
-    if not keys:
-        raise UnusableKeys(f"it has no usable key{_list(left_out)}")
     return KeySet(tuple(keys), tuple(left_out))
-
-
-def _list(clauses: Iterable[str]) -> str:
-    text = "; ".join(clauses)
-    return f" ({text})" if text else ""
 
 
 def read_key(entry: object) -> SigningKey:

@@ -117,19 +117,20 @@ class JwksKeeper:
     def _take(self, name: str, provider: IdentityProviderConfig, found: KeySet | str) -> bool:
         """Keep the keys, or the clause about why they could not be read. Returns whether there are any."""
         before, now = self.known(name), self._wall()
-        result = "failure" if isinstance(found, str) else "success"
+        problem = found if isinstance(found, str) else found.problem
+        result = "failure" if problem else "success"
         self._observer.observe(CounterRaised("identity_provider_reads_total", (name, result)))
         if isinstance(found, str):
             too_old = not 0 <= now - before.read_at < provider.jwks_max_age
-            known = replace(before, tried_at=now, problem=found, keys=() if too_old else before.keys)
-            if (known.problem, known.keys) != (before.problem, before.keys):
-                self._observer.observe(ProviderKeysFailed(name, found, len(known.keys)))
+            known = replace(before, tried_at=now, problem=problem, keys=() if too_old else before.keys)
         else:
-            known = ProviderKeys(found.keys, now, now)
-            if before.keys != known.keys or before.problem:
-                self._observer.observe(ProviderKeysRead(name, len(found.keys), found.left_out))
+            known = ProviderKeys(found.keys, now, now, problem)
+        if (known.problem, known.keys) != (before.problem, before.keys):
+            left_out = () if isinstance(found, str) else found.left_out
+            failed = ProviderKeysFailed(name, problem, len(known.keys))
+            self._observer.observe(failed if problem else ProviderKeysRead(name, len(known.keys), left_out))
         self._put(name, known)
-        return not isinstance(found, str)
+        return not problem
 
     def _put(self, name: str, known: ProviderKeys) -> None:
         self.changed(name, put_keys(self._checks, name, known))

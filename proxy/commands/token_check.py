@@ -100,8 +100,9 @@ def _find_problems(config: Config, token: UnverifiedToken, provider: IdentityPro
 def _find_wrong_signature(found: KeySet | str, token: UnverifiedToken) -> Iterator[str]:
     from proxy.access.token_verification import ProviderKeys
 
-    if isinstance(found, str):
-        yield f"(jwks): the keys {found}."
+    problem = found if isinstance(found, str) else found.problem
+    if isinstance(found, str) or problem:
+        yield f"(jwks): the keys {problem}."
         return
     key = ProviderKeys(found.keys).find(token.key_id, token.algorithm)
     if key is None:

@@ -134,7 +134,6 @@ WRONG: dict[str, dict[str, Any]] = {
     "answers 401": {"status": 401},
     "cannot be used: it is not unambiguous JSON": {"body": "<html>"},
     "cannot be used: it is larger than": {"body": " " * 300_000},
-    "cannot be used: it has no usable key": {"body": '{"keys": [{"kty": "oct", "k": "AAAA"}]}'},
 }
 
 
@@ -160,6 +159,23 @@ async def test_keys_outlive_a_provider_that_is_wrong(problem: str, server: KeySe
     server.body, server.status = good, 200
     await bench.read_again()
     assert (bench.ids, bench.known.problem) == (["first"], "")
+
+
+@pytest.mark.parametrize("body", ['{"keys": []}', '{"keys": [{"kty": "oct", "k": "AAAA"}]}', jwks(Signer(bits=1024))])
+async def test_keys_do_not_outlive_a_set_without_them(body: str, server: KeyServer, bench: Bench) -> None:
+    """A provider that lists none of its keys any more has withdrawn them: that is no outage."""
+    bench.follow(served(server))
+    await bench.keeper.read_first()
+    server.body = body
+    await bench.read_again()
+    assert (bench.ids, bench.changes[-1]) == ([], ("mesh", True))
+    assert "cannot be used: it has no usable key" in bench.problem
+    assert (bench.known.problem, bench.events.of(ProviderKeysFailed)[-1].keys) == (bench.problem, 0)
+    await bench.read_again()
+    assert len(bench.events.of(ProviderKeysFailed)) == 1
+    server.show(SECOND)
+    await bench.read_again()
+    assert (bench.ids, bench.known.problem) == (["second"], "")
 
 
 async def test_keys_outlive_a_provider_that_is_gone_and_comes_back(server: KeyServer, bench: Bench) -> None:
