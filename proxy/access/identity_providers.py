@@ -157,11 +157,15 @@ def _read_object(part: bytes, name: str) -> Mapping[str, Any]:
 
 
 def decode(part: bytes) -> bytes:
-    """The bytes of a part in base64url, which has no padding. Raises `TokenRefused` for a length that none has."""
+    """The bytes of a part in base64url, which has no padding. Raises `TokenRefused` for a length that none has, and for
+    another spelling of the same bytes (RFC 4648, 3.5): the memories of tokens have their characters as keys."""
     try:
-        return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+        decoded = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
     except ValueError:
-        raise TokenRefused(f"A part of the token is not base64url. {_GET_ANOTHER}") from None
+        decoded = b""
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != part:
+        raise TokenRefused(f"A part of the token is not base64url. {_GET_ANOTHER}")
+    return decoded
 
 
 def check_times(claims: Mapping[str, Any], now: float, *, requires_nbf: bool = True) -> float:

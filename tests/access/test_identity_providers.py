@@ -168,6 +168,22 @@ def test_odd_tokens_are_refused(text: bytes, words: str) -> None:
         read_token(text)
 
 
+@pytest.mark.parametrize("where", [0, 1, 2])
+def test_each_part_has_one_spelling(where: int) -> None:
+    """The bits of the last character that encode nothing are zero (RFC 4648, 3.5)."""
+    header, claims = (json.dumps(each).encode() for each in (HEADER, CLAIMS))
+    spelled = [encode(each + b" " * ((1 - len(each)) % 3)) for each in (header, claims, b"signature ")]
+    assert read_token(".".join(spelled).encode()).signature == b"signature "
+    last = spelled[where][-1]
+    other = chr(ord(last) + 1)
+    assert base64.urlsafe_b64decode(spelled[where][:-1] + other + "==") == base64.urlsafe_b64decode(
+        spelled[where] + "=="
+    )
+    spelled[where] = spelled[where][:-1] + other
+    with pytest.raises(TokenRefused, match="not base64url"):
+        read_token(".".join(spelled).encode())
+
+
 @pytest.mark.parametrize("where", [0, 1])
 @pytest.mark.parametrize(
     "json_text",
