@@ -14,15 +14,28 @@ from tests.integration.browsing import chromium, forget
 from tests.support.running import SimulatedAmazon, simulated_amazon
 
 LONGEST_FIRST = (
-    *("test_clients_mcp", "test_named_reports", "test_workers_live", "test_clients_airbyte", "test_faults"),
-    *("test_clients_unchanged", "test_make", "test_report_clients"),
-    *("test_compose_fleet", "test_named_reports_version_1", "test_clients_docs"),
-    *("test_newman", "test_fleet_live", "test_container", "test_systemd_live", "test_alerts_live"),
-    *("test_newman_unified", "test_wheel", "test_store_returns_live", "test_hostile", "test_mcp", "test_state_live"),
-    *("test_clients_python", "test_tokens_live", "test_reload", "test_profiles_live", "test_fleet_lists_live"),
-    *("test_console_requests", "test_console_upkeep", "test_prism", "test_console_chromium"),
+    *("test_clients_unchanged_programs", "test_compose_fleet", "test_named_reports", "test_faults", "test_container"),
+    *("test_clients_unchanged", "test_make", "test_prism", "test_contributing", "test_clients_unchanged_newman"),
+    *("test_clients_mcp", "test_clients_unchanged_airbyte", "test_clients_airbyte", "test_clients_unchanged_mcp"),
+    *(
+        "test_fleet_live",
+        "test_flood_memory",
+        "test_bounded_memory",
+        "test_console_upkeep",
+        "test_profiles_live",
+        "test_hostile",
+    ),
+    *("test_console_requests", "test_named_reports_version_1", "test_systemd_live", "test_console_pictures"),
+    *("test_console_chromium", "test_approvals_fleet", "test_tokens_live", "test_ours", "test_clients_fastmcp"),
+    *("test_drain", "test_console_approvals", "test_state_live", "test_store_returns_live", "test_tunnel"),
+    *("test_client_certificates", "test_mcp", "test_workers_live", "test_reload", "test_rolling_restarts"),
+    *("test_locks", "test_fairness", "test_report_clients", "test_workers_traces_live", "test_browser_attacks"),
+    *("test_jwt_live", "test_intercept_listen", "test_pods", "test_spend_ledger", "test_run_unchanged"),
+    *("test_newman_unified", "test_attack_mcp", "test_console_accounts", "test_release", "test_clients_docs"),
+    *("test_fleet_lists_live", "test_newman", "test_alerts_live", "test_wheel", "test_clients_python"),
 )
-"""Files that take half a minute and more. pytest-xdist gives them out in this order, so that none is the last."""
+"""Files that take half a minute and more, the longest first; those that make programs before all others. They begin in
+this order, so that none is the last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
