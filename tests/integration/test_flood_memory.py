@@ -26,7 +26,6 @@ from tests.support.wire import LINUX
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.alone,
     pytest.mark.skipif(not LINUX, reason="only Linux shows what a process takes"),
 ]
 GROWTH = 30 << 20
