@@ -27,7 +27,7 @@ UNIT := not integration and not conformance and not long and not fuzz and not so
 # long again as all tests take.
 PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,admin/test_overview.py admin/test_pages.py \
 	app/test_operations.py app/test_wiring.py audit/test_chain.py audit/test_changed_objects.py \
-	audit/test_write_outcome.py commands/test_client_variables.py commands/test_yaml_edits.py \
+	audit/test_write_outcome.py commands/test_addresses.py commands/test_client_variables.py commands/test_yaml_edits.py \
 	forwarding/test_injection.py forwarding/test_phases.py forwarding/test_tracing.py \
 	forwarding/test_retry.py mcp/test_fixed_sessions.py mcp/test_foreign_members.py mcp/test_lists.py mcp/test_messages.py \
 	mcp/test_protocol.py mcp/test_tools.py observability/test_plain_lines.py profiles/test_replacement.py \

@@ -65,11 +65,20 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": asyncio.new_event_loop}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Choose which cases are long, and which count for coverage: only plain tests, but with `--cov-context` all.
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let only plain tests count for the coverage of chosen modules, but with `--cov-context` all: `make mutants` asks
+    which tests run a line."""
+    coverage = Coverage.current()
+    if coverage is None or session.config.getoption("cov_context", None) is not None:
+        return
+    chosen = coverage.get_option("run:include")
+    if isinstance(chosen, list):
+        session.config.pluginmanager.register(PlainCoverage(coverage, chosen))
 
-    `make mutants` gives that option, to ask which tests run a line.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Choose which cases are long.
 
     What speaks through the bench on sockets runs in `make check` on the loop that the program has, uvloop, and on
     asyncio's own with the long tests. What requests `every_loop` itself tries transports, and always runs on both.
@@ -81,6 +90,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(
                 f"{item.nodeid}: `make integration` does not find it; see tests/support/integrated.py"
             )
-    coverage = Coverage.current()
-    if coverage is not None and config.getoption("cov_context", None) is None:
-        config.pluginmanager.register(PlainCoverage(coverage))

@@ -7,13 +7,18 @@ import json
 import pytest
 
 from proxy.errors import AccountRequired
-from proxy.problem import BodyForm, answer, json_answer, reason_phrase
+from proxy.problem import BodyForm, answer, json_answer, own_lines, reason_phrase
 
 
 @pytest.mark.parametrize(("status", "phrase"), [(200, "OK"), (503, "Service Unavailable"), (599, ""), (0, "")])
 def test_a_status_has_its_phrase_or_none(status: int, phrase: str) -> None:
     """RFC 9112, 4 lets the phrase be absent: no status is refused for having none."""
     assert reason_phrase(status) == phrase
+
+
+def test_each_answer_of_the_proxys_own_has_the_date_first() -> None:
+    """The date has the form of RFC 9110, 5.6.7, and whole seconds."""
+    assert own_lines(784_111_777.9, b"X: y\r\n") == b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nX: y\r\n"
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ def test_a_corrected_row_has_the_family_of_its_new_effect() -> None:
     assert family(replace(row, effect=Effect.WRITE), b"POST", ()) == "sp/campaigns:write"
     assert family(replace(row, template="/newApi/v1/things/{id}"), b"POST", ()) == "newApi/things:read"
     assert family(replace(row, template="/v2/{id}"), b"POST", ()) == "other:read"
+    assert family(replace(row, template="/sp/things/{id}/Recommendations"), b"POST", ()) == (
+        "sp/things/recommendations:read"
+    )
 
 
 @given(
