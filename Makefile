@@ -195,17 +195,22 @@ reference: $(DEVELOPED) ## the tables of docs/ that are made from the code (keys
 .PHONY: unit
 unit: $(DEVELOPED) $(SPECIFIED)
 	@mkdir -p .cache
+	# To rewrite asserts so that they say more when they fail takes longer than to import all tests: only for what failed.
+	run() {
+		local name=$$1; shift
+		$(BIN)/python -m pytest "$$@" -q -m "$(UNIT)" -o cache_dir=.cache/pytest-$$name --assert=plain --junit-xml=.cache/junit-$$name.xml && return
+		$(BIN)/python -m pytest "$$@" -q -m "$(UNIT)" -o cache_dir=.cache/pytest-$$name --no-cov --last-failed --last-failed-no-failures=none || true
+		return 1
+	}
 	# A process per core for the others, eight at most. Each collects its own files; pytest-xdist's would all collect all.
 	parts=$$(getconf _NPROCESSORS_ONLN); ((parts <= 8)) || parts=8
 	processes=
 	for part in $$(seq $$parts); do
-		$(BIN)/python -m pytest $$($(OTHERS) | awk -v parts=$$parts -v part=$$part '$(SHARED_OUT)') -q -m "$(UNIT)" \
-			--junit-xml=.cache/junit-unit-$$part.xml & processes+=" $$!"
+		run unit-$$part $$($(OTHERS) | awk -v parts=$$parts -v part=$$part '$(SHARED_OUT)') & processes+=" $$!"
 	done
 	# Coverage traces only the modules that call themselves pure in their first lines, and asks for all of their branches.
 	$(BIN)/python -m tests.support.modules >.cache/pure-modules.ini
-	$(BIN)/python -m pytest $(PURE) -q -m "$(UNIT)" --cov --cov-config=.cache/pure-modules.ini \
-		--cov-report=term-missing:skip-covered --junit-xml=.cache/junit-pure.xml & processes+=" $$!"
+	run pure $(PURE) --cov --cov-config=.cache/pure-modules.ini --cov-report=term-missing:skip-covered & processes+=" $$!"
 	result=0
 	for process in $$processes; do wait $$process || result=$$?; done
 	exit $$result

@@ -417,7 +417,7 @@ def test_every_folder_of_tests_is_run() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     [left_out] = re.findall(r"\(foreach path,(.*),-path \$\(path\) -o\) -false \\\) -prune", makefile)
     assert left_out == "tests/integration $(PURE)"
-    assert "-m pytest $(PURE) " in makefile
+    assert "\trun pure $(PURE) " in makefile
     [whole, alone] = [line for line in re.findall(r"-m pytest (.*)", makefile) if "$(INTEGRATED)" in line]
     assert whole.startswith("$$($(BIN)/python -m tests.support.integrated) ")
     assert '$(INTEGRATED) and not alone"' in whole
