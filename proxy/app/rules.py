@@ -35,6 +35,7 @@ from proxy.spend.approvals import ApprovalTerms
 from proxy.spend.currencies import COUNTRY_CURRENCIES
 from proxy.spend.limits import Beyond, Hours, SpendLimits, plain_state
 from proxy.spend.table import MONEY
+from proxy.tokens.store import fingerprint
 from proxy.upstream.connection import Timeouts
 from proxy.upstream.pool import PoolSettings
 from proxy.value_classes import dataclass
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from proxy.access.clients import Budgets
     from proxy.access.token_verification import TokenVerifier
     from proxy.app.server_tls import Authorities
-    from proxy.config import Client, Config, KeyConfig, ReportsSection
+    from proxy.config import Account, Client, Config, KeyConfig, ReportsSection
     from proxy.config.model.clients import JwtSection
     from proxy.config.model.spend import SpendSection
     from proxy.routing.operations import Operations
@@ -388,12 +389,15 @@ _KEYS = {"account": "account_id"}
 # --- routing ------------------------------------------------------------------------------------------------
 
 
+def _make_entry(name: str, account: Account) -> AccountEntry:
+    defaults = account.default_profile or "", account.default_ads_account or ""
+    login = f"{account.client_id} {fingerprint(account.refresh_tokens[0])}"
+    return AccountEntry(name, account.region, *defaults, hashlib.sha256(login.encode()).hexdigest())
+
+
 def make_routing_table(config: Config, directory: Directory) -> RoutingTable:
     """What a configuration says of accounts, routes and hosts."""
-    accounts = {
-        name: AccountEntry(name, account.region, account.default_profile or "", account.default_ads_account or "")
-        for name, account in config.accounts.items()
-    }
+    accounts = {name: _make_entry(name, account) for name, account in config.accounts.items()}
     names = {name: Selection(entry) for name, entry in accounts.items()}
     for name, chosen in config.routes.items():
         names[name] = Selection(accounts[chosen.account], chosen.region or "", chosen.profile or "")

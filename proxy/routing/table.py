@@ -96,12 +96,14 @@ class EmptyDirectory:
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """An account as routing needs it; its defaults are ids, or empty. `default_profile` may be `first`, too."""
+    """An account as routing needs it; its defaults are ids, or empty. `default_profile` may be `first`, too. `login`
+    stands for its application and its refresh token, as far as these are configured."""
 
     name: str
     region: str
     default_profile: str
     default_ads_account: str = ""
+    login: str = ""
 
 
 @unchanging

@@ -17,8 +17,9 @@ from proxy.spend.canonical_json import canonical_json
 
 class WriteIdentity(NamedTuple):
     """What a write is, apart from its content. `limits` is the version of the client's limits. `method` is `MCP` for
-    calls of tools, whose `target` has their names. `addressed` are the fields that choose an advertiser, as they
-    leave, and what is in force where they are left out."""
+    calls of tools, whose `target` has their names. `login` stands for that of the account in the configuration.
+    `addressed` are the fields that choose an advertiser, as they leave, and what is in force where they are left
+    out."""
 
     client: str
     limits: str
@@ -26,6 +27,7 @@ class WriteIdentity(NamedTuple):
     target: str
     media_type: str
     account: str
+    login: str
     region: str
     addressed: tuple[tuple[str, str], ...]
 

@@ -66,6 +66,17 @@ def test_too_low_a_limit_of_open_files_is_noted(workers: int, accepted: str) -> 
     assert [f"accepts {accepted} client connections" in note for note in notes] == ([True] if accepted else [])
 
 
+@pytest.mark.parametrize(("variable", "is_another"), [("CLIENT_ID", True), ("REFRESH_TOKEN", True), ("REGION", False)])
+def test_an_account_has_another_login_with_another_application_or_consent(variable: str, is_another: bool) -> None:
+    """What else is configured of it changes the login not."""
+    changed = {
+        **ENVIRONMENT,
+        f"AMAZON_ADS_{variable}": {"REGION": "na"}.get(variable, "amzn1.application-oa2-client.y"),
+    }
+    one, other = (make_routing_table(load(None, each), EmptyDirectory()) for each in (ENVIRONMENT, changed))
+    assert (one.accounts["default"].login != other.accounts["default"].login) is is_another
+
+
 def make_authority(file: Path) -> None:
     command = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     key = file.with_suffix(".key")

@@ -192,6 +192,18 @@ async def test_an_approval_holds_for_nothing_else(running: Running, other: bytes
         assert (await asked.bench.ask(UPDATE)).status == 207
 
 
+async def test_an_approval_does_not_hold_for_another_login_of_the_account(running: Running) -> None:
+    """Under the same name, an operator may configure another application, or the consent of somebody else."""
+    async with asking(running, answering(CREATED)) as asked:
+        await asked.approve(UPDATE)
+        table = asked.bench.rules.table
+        accounts = {name: replace(each, login="another") for name, each in table.accounts.items()}
+        asked.bench.apply(table=replace(table, accounts=accounts))
+        assert kind_of(await asked.bench.ask(UPDATE)) == (403, "approval-required")
+        asked.bench.apply(table=table)
+        assert (await asked.bench.ask(UPDATE)).status == 207
+
+
 @pytest.mark.parametrize("other", [b"Amazon-Ads-AccountId: a\r\nConnection: %b\r\n", b"Amazon_Ads_AccountId: a\r\n"])
 async def test_an_approval_holds_for_the_fields_that_leave(running: Running, other: bytes) -> None:
     """A field that ends at the proxy, or that Amazon may not know, does not choose the advertiser that was approved."""

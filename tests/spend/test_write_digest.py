@@ -10,7 +10,8 @@ from proxy.spend.write_digest import WriteIdentity, addressing, digest_of
 from proxy.strict_json import JsonBody
 
 WRITE = WriteIdentity(
-    "agent", "v1", "PUT", "/sp/campaigns", "application/json", "acme", "na", (("profile", "123"), ("ads account", ""))
+    *("agent", "v1", "PUT", "/sp/campaigns", "application/json", "acme", "login-of-acme", "na"),
+    (("profile", "123"), ("ads account", "")),
 )
 
 
@@ -80,8 +81,8 @@ def test_each_part_of_its_identity_belongs_to_a_write(member: str) -> None:
 
 def test_what_is_in_two_parts_cannot_move_between_them() -> None:
     """The end of one part is not the beginning of the next."""
-    assert digest_of(WRITE._replace(account="a", region="cme"), 1) != digest_of(
-        WRITE._replace(account="ac", region="me"), 1
+    assert digest_of(WRITE._replace(account="a", login="cme"), 1) != digest_of(
+        WRITE._replace(account="ac", login="me"), 1
     )
 
 

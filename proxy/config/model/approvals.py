@@ -28,8 +28,8 @@ class ApprovalsSection(Section):
     pending_for: Seconds = Field(86400.0, ge=1, le=604800)
     """How long a write waits for a decision."""
     max_pending: Count = Field(100, ge=1, le=1000)
-    """The most writes of one client that wait for a decision; more get 429. Together they show an approver at most 2,500
-    characters for each, so fewer large ones may wait."""
+    """The most writes of one client that wait for a decision; more get 429. Together they show an approver at most
+    2,500 characters for each, so fewer large ones may wait."""
     admin: Flag = False
     """Whether the admin key decides, too, as the approver `admin`. Without `admin.key`, every program that reaches the
     admin listener then does."""
