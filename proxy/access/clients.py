@@ -82,7 +82,8 @@ _NO_KEY = ClientKey("0" * 64)
 class ClientIdentity:
     """Who asks. `policy` is None where no clients are configured; `key` is the one that a client proved to have,
     itself or by a placeholder that was issued for it; of a client with a JWT it stands for the rule that the token
-    fits. It is so until `valid_until` (wall-clock time). `subject` is the `sub` of the token, empty without one.
+    fits, and `token_digest` for this rule and the key that signed the token. It is so until `valid_until` (wall-clock
+    time). `subject` is the `sub` of the token, empty without one.
 
     `verdict` is what its policy says of every request, None where it has to be asked about each. Its hash is that of
     the object: it is made once for each credential, and looked up for each request.
@@ -94,6 +95,7 @@ class ClientIdentity:
     key: ClientKey | None = None
     valid_until: float = math.inf
     subject: str = ""
+    token_digest: str = ""
     verdict: Verdict | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -318,15 +320,17 @@ class Clients:
     def _token_identity(self, policy: Policy, token: VerifiedToken) -> ClientIdentity:
         rule = policy.token_rule
         assert rule is not None
-        return replace(self._identity(policy, "", ClientKey(rule.digest, token.valid_until)), subject=token.subject)
+        identity = self._identity(policy, "", ClientKey(rule.digest, token.valid_until))
+        return replace(identity, subject=token.subject, token_digest=token.digest_with(rule))
 
     def _of_placeholder(self, text: bytes, keyed: ClientIdentity | None, now: float) -> ClientIdentity:
-        found = self._placeholders.read(ACCESS, text, self._digests_of)
+        found = self._placeholders.read(ACCESS, text, self._access_credentials)
         if found is None:
             raise PlaceholderRejected(
                 f"The access token is not from this proxy, or its client or key was removed. {_ASK_AGAIN}"
             )
-        policy, key = self._policies.get(found.client), self._key_of(found)
+        policy = self._policies.get(found.client)
+        key = self._access_credentials(found.client)[found.key_digest]
         if policy is not None and key is not None:
             _refuse_ended(key, policy, now)
         if found.expires <= now:
@@ -340,7 +344,9 @@ class Clients:
                 "The access token and X-Ads-Proxy-Key belong to different clients; send one of them."
             )
         until = min(found.expires, math.inf if keyed is None else keyed.valid_until)
-        return self._identity(policy, found.bound, key, until)
+        identity = self._identity(policy, found.bound, key, until)
+        of_token = key is not None and key.digest != found.key_digest
+        return replace(identity, token_digest=found.key_digest) if of_token else identity
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
         """The digests of a client's credentials; an empty one for no client, while no key is required."""
@@ -348,6 +354,18 @@ class Clients:
             return () if name else ("",)
         policy = self._policies.get(name)
         return tuple(key.digest for key in policy.credentials) if policy is not None else ()
+
+    def _access_credentials(self, name: str) -> Mapping[str, ClientKey | None]:
+        """A client's credentials by the digests that access placeholders are signed with. For its JWTs there is one for
+        each key of the provider that is in force, so that no placeholder outlasts it."""
+        policy = self._policies.get(name)
+        if policy is None:
+            return dict.fromkeys(self._digests_of(name))
+        rule, found = policy.token_rule, {key.digest: key for key in policy.credentials}
+        if rule is not None:
+            key = found.pop(rule.digest)
+            found |= dict.fromkeys(self._tokens.digests_of(rule) if self._tokens is not None else (), key)
+        return found
 
     def _key_of(self, placeholder: Placeholder) -> ClientKey | None:
         policy = self._policies.get(placeholder.client)
@@ -430,7 +448,7 @@ class Clients:
         name, digest = (identity.name, key.digest) if key is not None else ("", "")
         if key is not None and policy is not None and key in policy.keys and until == key.until:
             until = math.inf  # the end of a key is looked at with each use, and not rounded to a second
-        access = self._placeholders.issue_access(name, digest, bound, now, until)
+        access = self._placeholders.issue_access(name, identity.token_digest or digest, bound, now, until)
         return access, self._placeholders.issue_refresh(name, digest, bound)
 
     def read_refresh(self, identity: ClientIdentity, text: str, now: float) -> str | None:

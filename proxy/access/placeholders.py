@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 ACCESS = b"Atza|ap1."
 REFRESH = b"Atzr|ap1."
@@ -57,7 +57,7 @@ class Placeholders:
         """A refresh placeholder: what a client of the authorization_code grant refreshes with."""
         return self._seal(REFRESH, Placeholder(client, bound, 0), key_digest)
 
-    def read(self, prefix: bytes, text: bytes, digests_of: Callable[[str], tuple[str, ...]]) -> Placeholder | None:
+    def read(self, prefix: bytes, text: bytes, digests_of: Callable[[str], Iterable[str]]) -> Placeholder | None:
         """What a placeholder says if it is genuine, else None. Whether it has expired is not looked at.
 
         `digests_of` gives the key digests of a client's name, none for an unknown client.

@@ -7,6 +7,7 @@ clients' genuine tokens.
 
 from __future__ import annotations
 
+import hashlib
 from socket import AF_INET6, inet_pton
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -140,6 +141,12 @@ class WorkBudget:
         self._proven[sender] = True
 
 
+def digest_of(rule: TokenRule, key: SigningKey) -> str:
+    """A text in hexadecimal that stands for a client's rule and the key of the token that fits it: access placeholders
+    are issued for both, and end with either."""
+    return hashlib.sha256(f"{rule.digest}\n{key.said}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
     """A genuine token of a provider, signed with `key`, which is current until `valid_until` (wall-clock time)."""
@@ -153,6 +160,10 @@ class VerifiedToken:
     def subject(self) -> str:
         """Who has it, for log, audit and console."""
         return subject_of(self.claims)
+
+    def digest_with(self, rule: TokenRule) -> str:
+        """What `digest_of` gives for a rule that the token fits."""
+        return digest_of(rule, self.key)
 
 
 def choose_client(token: VerifiedToken, rules: Iterable[tuple[str, TokenRule]]) -> str:
@@ -196,6 +207,7 @@ class TokenVerifier:
     ) -> None:
         self._providers = {provider.issuer: provider for provider in providers}
         self._keys, self._work, self._miss = keys, work, miss
+        self._digests: dict[TokenRule, tuple[tuple[SigningKey, ...], tuple[str, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"<TokenVerifier: {', '.join(provider.name for provider in self._providers.values())}>"
@@ -222,6 +234,14 @@ class TokenVerifier:
         budget.trust(sender)
         self._work.genuine.keep(text, token, _TOKEN_BYTES + 4 * len(text))
         return client, token
+
+    def digests_of(self, rule: TokenRule) -> tuple[str, ...]:
+        """What `digest_of` gives for a rule with each key that is in force."""
+        keys = self._keys.get(rule.provider.name, ProviderKeys()).keys
+        known = self._digests.get(rule)
+        if known is None or known[0] is not keys:
+            known = self._digests[rule] = keys, tuple(digest_of(rule, key) for key in keys)
+        return known[1]
 
     def _still_verifies(self, token: VerifiedToken, now: float) -> bool:
         """Whether a token that was verified would be verified now."""

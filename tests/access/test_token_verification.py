@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.identity_providers import MAX_TOKEN_BYTES
 from proxy.access.placeholders import LIFETIME
@@ -602,6 +603,38 @@ def test_a_placeholder_of_a_token_expires_with_it() -> None:
     narrower = Desk(client("nightly", sub=NIGHTLY, role="x"))
     with pytest.raises(PlaceholderRejected, match="removed"):
         narrower.clients.identify(fields(authorization=b"Bearer " + access.encode()), NOW)
+
+
+def test_a_placeholder_of_a_token_ends_with_the_key_that_signed_it() -> None:
+    """A key that its provider drops takes the access placeholders with it, and no others; a refresh placeholder, for
+    which a current token has to be shown, stays."""
+    desk = Desk(cluster=keys_of(RS, ES))
+    issued = {}
+    for signer in (RS, ES):
+        identity = desk.clients.authenticate("nightly", signer.token(service_account(NOW)), NOW)
+        assert identity is not None
+        access, refresh = desk.clients.issue(identity, "acme", NOW)
+        issued[signer.id] = fields(authorization=b"Bearer " + access.encode())
+        found = desk.clients.identify(issued[signer.id], NOW)
+        assert (found.name, found.scope.bound, found.key) == (
+            "nightly",
+            "acme",
+            identity.key and ClientKey(identity.key.digest),
+        )
+        again, _ = desk.clients.issue(found, "", NOW)
+        issued[f"{signer.id}, issued again"] = fields(authorization=b"Bearer " + again.encode())
+    desk.checks.put("cluster", keys_of(ES))
+    desk.clients.forget()
+    for name, asked in issued.items():
+        if name.startswith("second"):
+            assert desk.clients.identify(asked, NOW).name == "nightly"
+        else:
+            with pytest.raises(PlaceholderRejected, match="key was removed"):
+                desk.clients.identify(asked, NOW)
+    assert identity is not None
+    assert desk.clients.read_refresh(identity, refresh, NOW) == "acme"
+    desk.checks.put("cluster", keys_of(RS, ES))
+    assert {desk.clients.identify(asked, NOW).name for asked in issued.values()} == {"nightly"}
 
 
 def test_a_token_is_a_secret_of_its_own_client_alone() -> None:
