@@ -25,14 +25,14 @@ from tests.integration.test_rights_live import Tool, endless_streams, head
 from tests.support.issuers import KeyServer, Signer, jwks, key_server, service_account
 from tests.support.patience import PATIENCE
 from tests.support.processes import fetch, until
-from tests.support.programs import ROOT
+from tests.support.programs import ROOT, require_program
 from tests.support.ready_program import ready
 from tests.support.running import Serving, SimulatedAmazon, replace_file, serving
 
 pytestmark = pytest.mark.integration
 
 KEY = "the key of a client beside it"
-NIGHTLY = "system:serviceaccount:ads:nightly"
+NIGHTLY, WEEKLY = "system:serviceaccount:ads:nightly", "system:serviceaccount:ads:weekly"
 
 
 def cluster(signer: Signer, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -362,6 +362,58 @@ def test_a_flood_of_wrong_tokens_does_not_reach_other_addresses(amazon: Simulate
             before = seen[b"503"]
             until(lambda: seen[b"503"] > before)
         assert set(seen) == {b"401", b"503"}
+
+
+def test_a_token_has_the_limits_of_its_client_in_every_way(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A write over the limit waits for the same approval: as JWT in either header, as another JWT of the client, with
+    an access token that the token endpoint gave for one, and in a tunnel. No other client reads the approval."""
+    signer, profile = Signer(), amazon.facts["profiles"]["na"][0]
+    other = {"name": "weekly", "jwt": {"provider": "cluster", "claims": {"sub": WEEKLY}}}
+    configuration = amazon.configuration(
+        clients=[nightly(spend={"budget": {"USD": 200}, "beyond": "approve"}), other],
+        approvals={"approvers": [{"name": "anna", "keys": [{"sha256": "0" * 64}]}]},
+        admin={"key": "the-admin-key-of-a-length"},
+        identity_providers=cluster(signer, tmp_path),
+        intercept={"enabled": True, "ca_dir": str(tmp_path / "ca")},
+        state={"url": f"file:{tmp_path / 'state'}"},
+    )
+    campaign = {"name": "Shoes", "state": "PAUSED", "targetingType": "MANUAL"}
+    budget = {"budget": 500, "budgetType": "DAILY"}
+    body = json.dumps({"campaigns": [{**campaign, "budget": budget}]})
+    kind = {"Content-Type": "application/vnd.spCampaign.v3+json", "Amazon-Advertising-API-Scope": profile}
+    with serving(tmp_path, configuration) as running:
+
+        def token(**changes: Any) -> str:
+            return signer.token(service_account(time.time(), **changes))
+
+        def asked(headers: dict[str, str]) -> str:
+            document = json.loads(fetch(f"{running.proxy_url}/sp/campaigns", body.encode(), {**kind, **headers})[1])
+            return str(document.get("approval_id", ""))
+
+        until(lambda: asked(bearer(token())))
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": "acme",
+            "client_id": "nightly",
+            "client_secret": token(),
+        }
+        granted = json.loads(fetch(f"{running.proxy_url}/auth/o2/token", urlencode(form).encode())[1])
+        ways = (bearer(token()), {"X-Ads-Proxy-Key": token(jti="2")}, bearer(granted["access_token"]))
+        [identifier] = {asked(headers) for headers in ways}
+        through = f"http://nightly:{token(jti='3')}@{urlsplit(running.proxy_url).netloc}"
+        lines = [each for name, value in kind.items() for each in ("-H", f"{name}: {value}")]
+        url, trusted = "https://advertising-api.amazon.com/sp/campaigns", str(tmp_path / "ca" / "ca.pem")
+        command = [require_program("curl"), "-sS", "-x", through, "--cacert", trusted, *lines, "-d", body, url]
+        said = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert json.loads(said.stdout)["approval_id"] == identifier
+
+        def state(headers: dict[str, str]) -> tuple[int, str | None]:
+            status, text = fetch(f"{running.proxy_url}/-/approvals/{identifier}", headers=headers)
+            return status, json.loads(text).get("state")
+
+        assert state(bearer(token())) == state(bearer(granted["access_token"])) == (200, "pending")
+        assert state(bearer(token(sub=WEEKLY))) == (404, None)
+        assert "/sp/campaigns" not in json.dumps(amazon.look("requests", last=1000))
 
 
 def test_check_tells_which_client_a_token_is(amazon: SimulatedAmazon, tmp_path: Path) -> None:
