@@ -28,6 +28,8 @@ from tests.support.http_reader import Head, Incomplete, Malformed, Request, read
 
 GIVEN_UP = 4.5
 """Seconds after which a proxy that may fail a case counts as silent. Ours may not fail any, and is waited for."""
+_TURNS = 10
+"""Turns of the event loop, of which asyncio takes three to make a protocol of a connection that it accepts."""
 SENTINEL_TARGET = b"/sentinel"
 SENTINEL = b"GET /sentinel HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 SENTINEL_REPLY = Reply((b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsentinel",))
@@ -149,10 +151,13 @@ class Upstream:
         self.wires.clear()
 
     async def stop(self) -> None:
-        """Close the listener."""
-        await self.settle()
+        """Close the listener and every connection, also those that were accepted a moment ago and have no wire yet."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         if self._server:
             self._server.close()
+        await self.settle()
+        if self._server:
             await self._server.wait_closed()
 
     def _accept(self, wire: Wire) -> None:
