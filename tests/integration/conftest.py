@@ -11,6 +11,7 @@ import pytest
 from selenium import webdriver
 
 from tests.integration.browsing import chromium, forget
+from tests.support.ready_program import ready
 from tests.support.running import SimulatedAmazon, simulated_amazon
 
 LONGEST_FIRST = (
@@ -42,6 +43,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In the order of `LONGEST_FIRST`; all other files as they were."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Load the program once for all processes that are about to run tests."""
+    if session.config.getoption("processes", 1) > 1:
+        ready()
 
 
 @pytest.fixture(scope="module")

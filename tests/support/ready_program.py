@@ -21,6 +21,7 @@ import pkgutil
 import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,13 +140,13 @@ class ReadyChild:
 @functools.cache
 def _place(interpreter: Interpreter) -> str:
     """The address of this process's ready program of an interpreter. The first call starts it; it ends with us."""
-    folder = tempfile.TemporaryDirectory(prefix="ready-")
-    place = f"{folder.name}/socket"
+    folder = tempfile.mkdtemp(prefix="ready-")
+    place = f"{folder}/socket"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
         [interpreter.path, "-u", "-P", __file__, place, *interpreter.modules],
         env=environ,
-        cwd=folder.name,
+        cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -154,11 +155,15 @@ def _place(interpreter: Interpreter) -> str:
     assert told is not None
     assert told.readline() == b"ready\n"
 
+    owner = os.getpid()
+
     def end() -> None:
+        if os.getpid() != owner:
+            return  # forked from the process that started it
         asked.close()  # which ends it
         server.wait()
         told.close()
-        folder.cleanup()
+        shutil.rmtree(folder)
 
     atexit.register(end)
     return place
