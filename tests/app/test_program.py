@@ -388,7 +388,7 @@ async def certified(port: int, authority: Path, name: str) -> str:
     return str(writer.get_extra_info("peercert")["subjectAltName"][0][1])
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.integration)])
 async def test_a_start_makes_the_authority_and_answers_by_name(tmp_path: Path, workers: str) -> None:
     """In one process, and in workers; its end is in the metrics."""
     program = Program(intercepting(tmp_path / "ca", workers=workers))
@@ -406,6 +406,7 @@ async def test_a_start_makes_the_authority_and_answers_by_name(tmp_path: Path, w
         await certified(port, roots, "api.amazon.com")
 
 
+@pytest.mark.integration
 async def test_a_worker_that_is_replaced_has_the_authority_whatever_became_of_its_folder(tmp_path: Path) -> None:
     """The supervisor gives it: else no client would be served any more."""
     program = Program(intercepting(tmp_path / "ca", workers="2"))

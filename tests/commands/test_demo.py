@@ -22,6 +22,8 @@ from tests.support.patience import PATIENCE
 from tests.support.processes import Process, ReadyProcess, free_port, until
 from tests.support.ready_program import ready
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANY = "127.0.0.1:0"
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "ADS_PROXY_STATE__URL": "memory:"}

@@ -16,6 +16,8 @@ from tests.commands.test_cli import ROOT
 from tests.support.processes import free_port
 from tests.support.ready_program import run, run_ready
 
+pytestmark = pytest.mark.integration
+
 PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 OF_RUN = ("126", "127", "137")
 

@@ -14,6 +14,8 @@ from tests.support.patience import PATIENCE
 from tests.support.processes import ReadyProcess
 from tests.support.ready_program import ROOT, ready, run, run_ready
 
+pytestmark = pytest.mark.integration
+
 
 def start(folder: Path, command: list[str], **environ: str) -> subprocess.Popen[bytes]:
     """With an environment and streams of its own."""

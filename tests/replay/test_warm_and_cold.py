@@ -10,13 +10,14 @@ from tests.replay.recording import REQUESTS
 from tests.replay.repeats import Repeats
 from tests.replay.warm_and_cold import SEED, Played, all_compared, compared
 
-SAMPLE = 150
+SAMPLE = 400
 
 
 def differing(found: dict[str, list[str]]) -> str:
     return "\n".join(f"{name}: {text}" for name, texts in found.items() for text in texts[:20])
 
 
+@pytest.mark.long
 async def test_a_sample_shows_no_memory() -> None:
     """Answers, bytes to Amazon, log lines, audit records and metrics of the first requests."""
     assert differing(await all_compared(SAMPLE)) == ""
