@@ -169,7 +169,10 @@ class ClientTally:
 
     def count(self, judged: SpendJudgement, at: float) -> None:
         """Count a write by its verdict and its largest values. Most are as large as those of a write before."""
-        self.since, self.last = min(self.since, at), max(self.last, at)
+        if at > self.last:
+            self.last = at
+        elif at < self.since:
+            self.since = at
         self.judged[judged.mode, judged.verdict] += 1
         for rule, currency, value in judged.largest[:MAX_RULES]:
             known = self.rules.get((rule, currency))
