@@ -40,8 +40,6 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 	tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py tokens/test_token_refusals.py)
 # All others, the smallest file first: small files have the tests that wait, and others run meanwhile.
 OTHERS := ls -Sr $$(find tests \( $(foreach path,tests/integration $(PURE),-path $(path) -o) -false \) -prune -o -name 'test_*.py' -print)
-# To the parts in turn, and back again: in one direction alone, the last part would get the largest of each round.
-SHARED_OUT := { turn = NR % (2 * parts); if ((turn < parts ? turn : 2 * parts - 1 - turn) == part - 1) print }
 INTEGRATED := (integration or conformance or long) and not fuzz and not soak
 VERSION  = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proxy/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null)
@@ -202,12 +200,9 @@ unit: $(DEVELOPED) $(SPECIFIED)
 		$(BIN)/python -m pytest "$$@" -q -m "$(UNIT)" -o cache_dir=.cache/pytest-$$name --no-cov --last-failed --last-failed-no-failures=none || true
 		return 1
 	}
-	# A process per core for the others, eight at most. Each collects its own files; pytest-xdist's would all collect all.
-	parts=$$(getconf _NPROCESSORS_ONLN); ((parts <= 8)) || parts=8
-	processes=
-	for part in $$(seq $$parts); do
-		run unit-$$part $$($(OTHERS) | awk -v parts=$$parts -v part=$$part '$(SHARED_OUT)') & processes+=" $$!"
-	done
+	# A process per core for the others, eight at most.
+	cores=$$(getconf _NPROCESSORS_ONLN)
+	run unit $$($(OTHERS)) -p tests.support.side_by_side --processes $$((cores < 8 ? cores : 8)) & processes=$$!
 	# Coverage traces only the modules that call themselves pure in their first lines, and asks for all of their branches.
 	$(BIN)/python -m tests.support.modules >.cache/pure-modules.ini
 	run pure $(PURE) --cov --cov-config=.cache/pure-modules.ini --cov-report=term-missing:skip-covered & processes+=" $$!"
