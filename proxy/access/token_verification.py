@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from socket import AF_INET6, inet_pton
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
@@ -88,15 +88,16 @@ def network_of(address: str) -> str | bytes:
 
 class WorkBudget:
     """The processor's time for wrong tokens: `SHARE` of all time, and `_BURST` seconds at once. It outlives a reload.
-    `clock` gives seconds that never run backwards.
+    `clock` gives seconds that never run backwards, `worked` those of the processor: while another process has it, no
+    work is done.
 
     What is left of it is open to some senders longer than to others, so that a flood of wrong tokens does not reach
     them: the last `_FOR_OTHERS` seconds are for those whose own tokens were not wrong too often, and the last
     `_FOR_PROVEN` of them for those that sent a genuine token before. Genuine tokens take nothing of it.
     """
 
-    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self.clock = clock
+    def __init__(self, clock: Callable[[], float] = perf_counter, worked: Callable[[], float] = thread_time) -> None:
+        self.clock, self.worked = clock, worked
         self._left, self._at = _BURST, clock()
         self._caused: BoundedCache[str | bytes, tuple[float, float]] = BoundedCache(_MAX_ADDRESSES, _MAX_ADDRESSES)
         self._proven: LRUCache[str | bytes, bool] = LRUCache(_MAX_ADDRESSES)
@@ -105,7 +106,7 @@ class WorkBudget:
         return f"<WorkBudget: {self._left * 1000:.1f} ms left, {len(self._proven)} addresses with genuine tokens>"
 
     def begin(self, sender: str | bytes) -> float:
-        """The moment at which work begins. Raises `TokenNotChecked` if there is no time for it."""
+        """The moment of `worked` at which work begins. Raises `TokenNotChecked` if there is no time for it."""
         now = self.clock()
         self._left = min(_BURST, self._left + SHARE * (now - self._at))
         self._at = now
@@ -113,7 +114,7 @@ class WorkBudget:
             raise TokenNotChecked(
                 "Too many wrong tokens came lately, so this one was not checked; send it again.", retry_after=_ASK_AGAIN
             )
-        return now
+        return self.worked()
 
     def _kept_from(self, sender: str | bytes, now: float) -> float:
         """The seconds that are left for other senders alone."""
@@ -128,9 +129,9 @@ class WorkBudget:
 
     def charge(self, sender: str | bytes, began: float) -> None:
         """Work that began then was done for a wrong token, or for one that could not be checked."""
-        now = self.clock()
-        self._left -= now - began
-        caused = min(_BURST, self._debt(sender, now) + now - began), now
+        took, now = self.worked() - began, self.clock()
+        self._left -= took
+        caused = min(_BURST, self._debt(sender, now) + took), now
         if sender in self._caused:
             self._caused[sender] = caused
         else:

@@ -75,7 +75,7 @@ class Desk:
     def __init__(self, *clients: Client, **keys: ProviderKeys) -> None:
         self.clock, self.checks, self.missed = ManualClock(), TokenChecks(), list[str]()
         self.checks.keys.update({name: keys_of(signer) for name, signer in SIGNERS.items()} | keys)
-        self.checks.work, self.checks.miss = TokenWork(WorkBudget(self.clock)), self.missed.append
+        self.checks.work, self.checks.miss = TokenWork(WorkBudget(self.clock, self.clock)), self.missed.append
         self.load(*clients)
 
     def load(self, *clients: Client, **changes: Any) -> None:
@@ -560,7 +560,7 @@ def test_whoever_sends_them_wrong_tokens_take_a_tenth_of_the_time(
 ) -> None:
     """The rest is what may be done at once, and one piece of work."""
     clock, worked = ManualClock(), 0.0
-    budget = WorkBudget(clock)
+    budget = WorkBudget(clock, clock)
     for sender, pause, took, genuine in pieces:
         clock.now += pause
         try:
@@ -576,9 +576,19 @@ def test_whoever_sends_them_wrong_tokens_take_a_tenth_of_the_time(
     assert worked <= 0.1 * clock.now + 0.1 + 0.02 + 1e-9
 
 
+def test_only_the_processor_s_own_time_counts() -> None:
+    """While other processes have the processor, a wrong token takes nothing from the tokens that come behind it."""
+    clock, worked = ManualClock(), ManualClock()
+    budget = WorkBudget(clock, worked)
+    began = budget.begin("192.0.2.1")
+    clock.now, worked.now = 0.5, 0.0002
+    budget.charge("192.0.2.1", began)
+    assert repr(budget).startswith("<WorkBudget: 99.8 ms left")
+
+
 def test_what_is_known_of_addresses_is_bounded() -> None:
     """However many there are, and however often each of them comes."""
-    budget = WorkBudget(ManualClock())
+    budget = WorkBudget(ManualClock(), ManualClock())
     for number in range(5000):
         budget.charge(str(number % 3000), budget.begin(str(number % 3000)))
         budget.trust(str(number))
