@@ -371,6 +371,24 @@ async def test_a_store_that_may_lack_what_others_used_passes_nothing() -> None:
 
 
 @virtual_time
+async def test_a_store_that_loses_data_while_it_is_asked_passes_nothing() -> None:
+    """The server that kept the use may be one that lacks what others used. The approval comes back."""
+    async with Bench() as bench:
+        identifier = await bench.approved()
+        bench.store.open.clear()
+        using = asyncio.ensure_future(bench.keeper.use("agent", identifier))
+        await asyncio.sleep(0.1)
+        bench.store.unsettled = 6.0
+        bench.store.open.set()
+        with pytest.raises(LedgerUnavailable, match="lost data"):
+            await using
+        await asyncio.sleep(1)
+        assert await bench.state(identifier) is APPROVED
+        bench.store.unsettled = 0.0
+        assert await bench.keeper.use("agent", identifier)
+
+
+@virtual_time
 async def test_expiry_is_told_when_it_is_due() -> None:
     """Nobody has to ask. A denial is remembered for as long as an approval is valid."""
     async with Bench() as bench:
