@@ -37,6 +37,13 @@ def test_it():
     print("this was printed")
     raise ValueError
 """
+WRITELESS = """
+import os
+
+
+def test_it(monkeypatch):
+    monkeypatch.setattr(os, "write", None)
+"""
 ENDING = """
 import os
 
@@ -80,6 +87,12 @@ def test_a_failure_is_told_with_what_was_printed(tmp_path: Path) -> None:
     assert "1 failed, 3 passed" in said
     assert "this was printed" in said
     assert said.count("raise ValueError") == 1
+
+
+def test_what_a_test_does_to_writes_keeps_nothing_from_being_told(tmp_path: Path) -> None:
+    """What came of it is told before that is undone."""
+    code, said = run(tmp_path, one=WRITELESS, two=WRITELESS)
+    assert (code, "2 passed" in said) == (0, True), said
 
 
 @pytest.mark.parametrize("files", [{"one": ENDING}, {"one": ENDING, "two": PASSING}])

@@ -306,7 +306,6 @@ async def test_status_says_what_waits(
     lines: list[str],
 ) -> None:
     """Or why that is not known; it is no failure of the program."""
-    monkeypatch.setattr("proxy.advice.options_in_use", {})
     book = ApprovalBook(tuple(approval(f"a{number}", ApprovalState(state)) for number, state in enumerate(states)))
     running = FakeProgram(book=book, does_ask_approvers=True)
     running.approval_failure = LedgerUnavailable(failure) if failure else None

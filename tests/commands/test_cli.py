@@ -24,7 +24,7 @@ from aiohttp import web
 from rich.text import Text
 from typer.testing import CliRunner
 
-from proxy import __version__, advice
+from proxy import __version__
 from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, load_command
 from proxy.commands.demo import banner, demo_environment, running_simulator
 from proxy.commands.demo_folder import DemoFolder, configuration
@@ -87,9 +87,8 @@ def test_a_command_without_a_group_is_listed() -> None:
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
-def test_every_help_ends_with_an_example_that_works(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_help_ends_with_an_example_that_works(command: str) -> None:
     """The command line takes the example's options and arguments."""
-    monkeypatch.setattr(advice, "options_in_use", {})
     name, *sub = command.split()
     found: Any = load_command(name)
     text = (found.commands[sub[0]] if sub else found).help

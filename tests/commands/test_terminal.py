@@ -15,12 +15,6 @@ from tests.admin.fixtures import FAILURE, FakeProgram, administer, credential
 from tests.commands.test_cli import run
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No option is in use."""
-    monkeypatch.setattr("proxy.advice.options_in_use", {})
-
-
 def test_keys_and_check_say_what_to_type(tmp_path: Path) -> None:
     """By the real commands."""
     (tmp_path / "my.yaml").write_text(

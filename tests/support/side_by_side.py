@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import pytest
 
 _END_WITH_PARENT = 1
+_write = os.write  # a test may have os.write fail while it is told what became of it
 _NUMBER = struct.Struct("H")
 
 
@@ -133,7 +134,7 @@ class Teller:
     def _tell(self, **said: Any) -> None:
         data = json.dumps(said, default=str).encode() + b"\n"
         while data:
-            data = data[os.write(self._telling, data) :]
+            data = data[_write(self._telling, data) :]
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         self._tell(begins=nodeid, location=location)
