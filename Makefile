@@ -20,7 +20,7 @@ IMAGE   ?= ads-proxy
 PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
 SECONDS_OF_SOAK ?= 1800
-FILES_AT_A_TIME ?= 8
+FILES_AT_A_TIME ?= 6
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements-dev.lock)
 UNIT := not integration and not conformance and not long and not fuzz and not soak
 # Tests of the modules that call themselves pure, in their rooms. They alone run with coverage, which would take half as
@@ -221,7 +221,7 @@ test: check integration ## everything: the checks, HTTP conformance, the long te
 .PHONY: integration
 integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance, the long tests and the tests beside real programs
 	@mkdir -p .cache
-	# Eight files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
+	# Six files at a time, as most tests wait; then, one test after the other, what holds the program to a time.
 	result=0
 	$(BIN)/python -m pytest $$($(BIN)/python -m tests.support.integrated) -q -p tests.support.side_by_side --processes $(FILES_AT_A_TIME) -m "$(INTEGRATED) and not alone" --junit-xml=.cache/junit-integration.xml || result=$$?
 	$(BIN)/python -m pytest tests/integration -q -m "$(INTEGRATED) and alone" --junit-xml=.cache/junit-alone.xml || result=$$?

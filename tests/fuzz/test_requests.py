@@ -21,6 +21,7 @@ OURS = frozenset(
     b"transfer-encoding content-length".split()
 )
 _TRAILERS = re.compile(rb"(\r\n0+(?:;[^\r\n]*)?\r\n)((?:[^\r\n]+\r\n)+)")
+_BEFORE_EXTENSION = re.compile(rb"(?<=\r\n)([0-9A-Fa-f]{1,16})[ \t]+(?=;)")
 _FRAMING = re.compile(rb"(?im)^(?:content-length|transfer-encoding)")
 
 valid_conversations = st.lists(requests(), min_size=1, max_size=3).flatmap(
@@ -110,8 +111,10 @@ def _answered_head(bench: MemoryBench, number: int) -> bool:
 
 
 def _as_h11_takes_it(data: bytes) -> bytes:
-    """Without what h11 refuses, and the proxy need not: targets beyond ASCII have `~` for each such byte, and trailers
-    that would frame a message, which the proxy drops, have another name."""
+    """Without what h11 refuses, and the proxy need not: targets beyond ASCII have `~` for each such byte, trailers that
+    would frame a message, which the proxy drops, have another name, and no blank is before a chunk's extension (RFC
+    9112, 7.1.1)."""
+    data = _BEFORE_EXTENSION.sub(rb"\1", data)
     return _TRAILERS.sub(lambda found: found[1] + _FRAMING.sub(b"X-", found[2]), data).translate(ASCII)
 
 

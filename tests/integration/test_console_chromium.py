@@ -59,6 +59,13 @@ class Console:
         found: WebElement = until(look, lambda: self.browser.find_element(By.TAG_NAME, "body").text, patience)
         return found
 
+    def read(self, selector: str, text: str) -> str:
+        """All that an element says that is visible and holds a text, at one moment: the page may show another row in
+        it later."""
+        words = f"return (() => {{{FIND_VISIBLE}}})(...arguments)?.innerText"
+        found: str = until(lambda: self.browser.execute_script(words, selector, text))
+        return " ".join(found.split())
+
     def press(self, selector: str, text: str = "") -> None:
         self.see(f"{selector}:not(:disabled)", text).click()
 
