@@ -277,6 +277,8 @@ async def test_a_gate_refuses_after_a_wait(running: Running) -> None:
 class Shouting:
     """Implements `Rewrite` and `Filter`: the body in capitals, and a header line of its own."""
 
+    reads_bodies = True
+
     def section(self, passing: bytes) -> bytes:
         return passing + b"X-Shouted: 1\r\n"
 
