@@ -250,7 +250,7 @@ def write_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_run: bool
 
 
 def tell_olds(owner: KeyOwner) -> None:
-    """Tell how the keys that somebody had before expire."""
+    """Tell how the keys that an owner had before expire."""
     if owner.keys:
         tell(f"Once the {owner.role} uses the new key, let the old one expire:")
     for old in owner.keys:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     """The name of a member, or the index of an item; None for the whole body."""
     _Place = tuple["_Place", _Step, Any] | tuple["_Place", _Step] | str | None
     """Where a value is: the place around it, the step to it from there, and the value itself where that is an object or
-    a list. None is the whole body. Only what is told of a place has its path as a text: below a place without rows,
-    and where somebody reads it."""
+    a list. None is the whole body. A path becomes a text below a place without rows, and where a sentence or a finding
+    is asked for."""
     _Named = tuple[ObjectKind, dict[str, Any], "_Named | None"] | None
     """The item by which the object of a finding is named: the kind of the objects in its list, the item, and the item
     around it that counts where it is a new one."""
@@ -78,8 +78,8 @@ class WriteFindings(NamedTuple):
     """All findings of a write. `unread` are sentences about what cannot be read, and `unknown` the names behind them.
     `created` objects are new, and the list of the write has so many `items`: none where it has several lists.
 
-    The `members` are those of the findings, whose paths and objects are not made into texts yet: of most writes nobody
-    asks for these."""
+    The `members` are those of the findings, whose paths and objects are not made into texts yet: most writes need
+    none of these."""
 
     members: tuple[FoundMember, ...]
     unread: tuple[str, ...]
