@@ -884,9 +884,9 @@ def _reader_of(field: MoneyField) -> _Act | None:
 
 
 _REMEMBERING: Final = frozenset((_Reader._state, _Reader._date, _Reader._word, _Reader._currency))
-"""Those that remember what they find in a text."""
+"""The readings that remember what they find in a text."""
 _TYPES: Final = (dict, list, str, int, float, Decimal, bool, type(None))
-"""Of all values that JSON is decoded to."""
+"""The types of all values that JSON is decoded to."""
 
 
 def _acts_of(node: _Node) -> dict[type, _Act | None]:

@@ -543,7 +543,7 @@ def test_a_flood_from_many_addresses_does_not_reach_those_with_genuine_tokens() 
 
 
 def test_one_that_proved_itself_and_floods_loses_its_place() -> None:
-    """It takes nothing from others, and gets its place back two minutes later."""
+    """A sender of wrong tokens takes nothing from others, and gets its place back two minutes later."""
     flood = Flood()
     assert flood.is_checked("192.0.2.1")
     flood.attack(["192.0.2.1"] * 3400)

@@ -326,7 +326,7 @@ def test_approvers_are_among_the_keys(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_what_to_write_to_end_the_key_of_an_approver_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It can be pasted below `approvers:`; without another key, the command that makes one is told."""
+    """The section can be pasted below `approvers:`; without another key, the command that makes one is told."""
     (tmp_path / "proxy.yaml").write_text(TEXT + APPROVERS["with another"])
     owner = approver_keys(load(tmp_path / "proxy.yaml", {}), "ben")
     assert print_expiry(owner, NOW, on="2026-12-01") == 0

@@ -57,7 +57,7 @@ def get(signer: Signer, *lines: bytes) -> bytes:
 
 
 async def test_the_first_token_with_a_new_key_waits_for_the_keys(running: Running) -> None:
-    """It is served once they are read, without a retry of its client; meanwhile others are served."""
+    """The request is served once they are read, without a retry of its client; meanwhile others are served."""
     desk = Desk()
     async with running(answering(HELLO), clients=desk.clients) as bench:
         client = await bench.client(get(NEW))
@@ -117,7 +117,7 @@ async def test_few_requests_wait_at_a_time(running: Running, monkeypatch: pytest
 
 
 async def test_the_body_waits_in_the_socket(running: Running) -> None:
-    """Of a stranger's body, no more is kept than came with the head; all of it is served."""
+    """No more of a stranger's body is kept than came with the head; all of it is served."""
     desk = Desk()
     async with running(answering(HELLO), clients=desk.clients) as bench:
         token = NEW.token(service_account(time.time())).encode()

@@ -52,7 +52,7 @@ async def test_a_session_for_any_advertiser_keeps_amazons_id(running: Running) -
 
 
 async def test_a_client_whose_tools_are_limited_gets_signed_ids_as_well(running: Running) -> None:
-    """Where it has limits on spending, and its session is for one advertiser."""
+    """Ids are signed where the client has limits on spending, and its session is for one advertiser."""
     async with running(Endpoint(OPENED), clients=clients(), spend_limits=LIMITED) as bench:
         session = await opened(bench, "reader", FIXED, ONE)
         assert session.startswith(b"Mcp-Session-Id: ap1.")

@@ -322,7 +322,7 @@ def test_the_last_ends_are_kept() -> None:
 
 
 def test_the_last_large_ends_are_kept() -> None:
-    """As many as have so many characters together, and the last one whatever it has."""
+    """The newest are kept up to so many characters together, and the last one whatever it has."""
     for size, count in ((MOST_ENDED_CHARACTERS // 3, 3), (MOST_ENDED_CHARACTERS + 1, 1)):
         ends = [
             replace(only(in_state(USED)), id=f"a{number}", ended_at=NOW + number, write=WRITE._replace(size=size))

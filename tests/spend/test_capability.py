@@ -573,7 +573,7 @@ async def calls_of_a_write(limits: dict[str, SpendLimits]) -> Counter[str]:
 
 
 async def test_a_judged_write_takes_few_more_calls_than_any_other() -> None:
-    """It leaves in the same turn of the event loop, and is looked at once. What its limits cost is reading it."""
+    """The write leaves in the same turn of the event loop, and is looked at once. Its limits cost the reading alone."""
     plain, judged = (
         await calls_of_a_write({}),
         await calls_of_a_write({"anonymous": SpendLimits(budget={"USD": Decimal(200)})}),

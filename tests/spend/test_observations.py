@@ -111,7 +111,7 @@ def test_writes_that_were_held_back_are_shown_newest_first() -> None:
 
 
 def test_writes_within_their_limits_count_the_same_without_their_names() -> None:
-    """Of several clients on several days, with values that grow and shrink, and more currencies than are kept."""
+    """Several clients write on several days, with values that grow and shrink, and more currencies than are kept."""
     amounts = [(f"{index % 50:03}", f"{value}") for index, value in enumerate((1, 1, 2, 1, 30, 4, *range(60)))]
     judged = [replace(WITHIN, largest=(SpendAmount(SpendRule.BUDGET, *each),)) for each in amounts]
     judged.append(replace(WITHIN, largest=tuple(each.largest[0] for each in judged)))

@@ -32,7 +32,7 @@ _begin_process = asyncio.create_subprocess_exec
 
 
 class ReadyWorker:
-    """As `asyncio.subprocess.Process` has a child."""
+    """A forked worker, with what its supervisor uses of `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
