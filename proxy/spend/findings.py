@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     _Named = tuple[ObjectKind, dict[str, Any], "_Named | None"] | None
     """The item by which the object of a finding is named: the kind of the objects in its list, the item, and the item
     around it that counts where it is a new one."""
+    _Form = tuple[tuple[tuple[str, "_Node", Mapping[type, _Act | None]], ...], int, bool]
+    """The members of objects that have the same names: each name with the node of its place and what is to be done with
+    a value there, by its type. Then how many these are, 0 where their names do not differ clearly, and whether the
+    object itself says something of money."""
     FoundMember = tuple[_Place, Kind, Decimal | str | None, str, "_Named | str", bool, int]
     """What a `Finding` is made of."""
 
@@ -380,7 +384,12 @@ def _number(value: Any) -> Decimal | None:
         number = Decimal(text[1])
     else:
         return None
-    return number if -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT and len(str(number)) <= _MAX_DIGITS else None
+    return number if _is_short(number) else None
+
+
+def _is_short(number: Decimal) -> bool:
+    """Whether a number is none of an absurd size, or of more digits than amounts have."""
+    return -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT and len(str(number)) <= _MAX_DIGITS
 
 
 def _may_be_amount(value: object) -> bool:
@@ -641,15 +650,13 @@ class _Reader:
     def _members(self, value: dict[str, Any], node: _Node, place: _Place, step: _Step) -> None:
         """Read an object member by member."""
         names = tuple(value)
-        form = node.forms.get(names)
-        if form is None:
-            form = _form_of(node, names)
-        members, clear, is_special = form
+        members, clear, is_special = node.forms.get(names) or _form_of(node, names)
         self.met += clear
         here = (place, step, value)
         if is_special:
             self._begin(value, node, here)
-        for (name, child, acts), each in zip(members, value.values(), strict=False):
+        for name, child, acts in members:
+            each = value[name]
             act = acts[type(each)]
             if act is not None:
                 act(self, each, child, here, name)
@@ -694,22 +701,24 @@ class _Reader:
             self._items = len(value)
         if not value and child.field is not None and child.read is _Reader._refused:
             child.read(self, value, child, here, None)
-        object_kind, takes_object, acts, looks_at_all = node.objects, child.takes_object, child.acts, True
-        waited = len(waiting)
+        acts, looks_at_all = child.acts, True
+        read_object = acts[dict] if child.takes_object else None
+        object_kind, is_portfolio, waited = node.objects, child.is_portfolio, len(waiting)
         for index, each in enumerate(value):
-            kind = type(each)
             if is_outer:
                 self._index = index
-            act = acts[kind]
-            if kind is dict and takes_object and act is not None:
+            if read_object is not None and type(each) is dict:
                 if object_kind is not None:
                     self._object = (object_kind, each, object_)
                 start = self._start = len(found)
-                act(self, each, child, here, index)
-                if child.is_portfolio or len(waiting) > waited:
+                read_object(self, each, child, here, index)
+                if is_portfolio or len(waiting) > waited:
                     self._end_item(child, (here, index), start, waited)
                 self._object = object_
-            elif act is not None and (looks_at_all or kind is dict or kind is list):
+                continue
+            kind = type(each)
+            act = acts[kind]
+            if act is not None and (looks_at_all or kind is dict or kind is list):
                 told = len(self._unread)
                 act(self, each, child, here, index)
                 looks_at_all = looks_at_all and (child.read is not None or len(self._unread) == told)
@@ -765,9 +774,14 @@ class _Reader:
 
     def _told_with_budget(self, value: str, node: _Node, place: _Place, step: _Step) -> None:
         """Note what was found in the same text before, where it is harmless next to a budget only."""
-        if self._budgeted <= self._start and value in node.told:
+        told = node.told.get(value)
+        if told is None:
+            self._word(value, node, place, step)
+            return
+        if self._budgeted <= self._start:
             self._waiting.append((place, step))
-        self._told(value, node, place, step)
+        if told:
+            self._found.append(((place, step), node.kind, told, "", self._object, True, self._index))
 
     def _refused(self, _value: object, node: _Node, place: _Place, step: _Step) -> None:
         """Refuse a member that no limit can be compared with."""
@@ -822,6 +836,17 @@ class _Reader:
         if node.row.reading is _FACTOR:
             number = _EXACT.multiply(_EXACT.subtract(number, Decimal(1)), Decimal(100))
         self._note((place, step), node.kind, number)
+
+    def _payers_amount(self, value: Decimal, node: _Node, place: _Place, step: _Step) -> None:
+        """Note an amount in the payer's currency, or read it where anything is odd about it."""
+        currency = self._payer.currency
+        if not currency or value.is_signed() or not _is_short(value):
+            self._amount(value, node, place, step)
+            return
+        found, kind = self._found, node.kind
+        found.append(((place, step), kind, value, currency, self._object, True, self._index))
+        if kind is _BUDGET:
+            self._budgeted = len(found)
 
     def _amount(self, value: object, node: _Node, place: _Place, step: _Step) -> None:
         number = _number(value)
@@ -897,6 +922,8 @@ def _acts_of(node: _Node) -> dict[type, _Act | None]:
 def _act_of(node: _Node, kind: type) -> _Act | None:
     is_single = kind is not dict and kind is not list
     if node.read is not None and (is_single or not node.holds):
+        if kind is Decimal and node.read is _Reader._amount and node.source is None:
+            return _Reader._payers_amount
         if kind is not str or node.read not in _REMEMBERING:
             return node.read
         return _Reader._told_with_budget if node.row.reading is _WITH_BUDGET else _Reader._told
@@ -933,16 +960,6 @@ _ALIKE.acts = dict.fromkeys(_TYPES, _Reader._alike)
 _ALIKE.takes_object = _ALIKE.takes_list = False
 
 
-class _Form(NamedTuple):
-    """The members of objects that have the same names: each name with the node of its place and what is to be done with
-    a value there, by its type. `clear` counts them, where their names differ clearly. `is_special` tells that the
-    object itself says something of money."""
-
-    members: tuple[tuple[str, _Node, dict[type, _Act | None]], ...]
-    clear: int
-    is_special: bool
-
-
 _MAX_FORMS: Final = 4096
 _MAX_NAMES: Final = 1024
 """Characters of the names of one form."""
@@ -962,7 +979,7 @@ def _form_of(node: _Node, names: tuple[str, ...]) -> _Form:
             acts = {kind: act and _Reader._keyed for kind, act in acts.items()}
         members.append((name, child, acts))
     clear = len(names) if differ_clearly(names) else 0
-    form = _Form(tuple(members), clear, node.creates or (node.caps and not names))
+    form: _Form = (tuple(members), clear, node.creates or (node.caps and not names))
     if sum(map(len, names)) <= _MAX_NAMES:
         if len(_REMEMBERED) >= _MAX_FORMS:
             for forms in _REMEMBERED:
