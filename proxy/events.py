@@ -640,8 +640,7 @@ class UsedApproval(NamedTuple):
     changes: tuple[ValueChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SpendJudgement:
+class SpendJudgement(NamedTuple):
     """What the limits of its client say of a write. `unread` says what made it unreadable: each a sentence without a
     value of the body. `unknown` are the names behind it, such as `field campaigns[].cap` or `tool x`, to be counted.
     `largest` has one amount for each rule and currency that the write has amounts of: by these an owner sets limits.

@@ -47,6 +47,9 @@ PRIVATE_REACH = {
     "proxy/app/process.py: _exit": "the operating system's own name for it",
 }
 
+OF_NAMED_TUPLES = {"_asdict", "_replace"}
+"""Public methods, whose names begin so that no field has them (the documentation of `collections.namedtuple`)."""
+
 # What looks like taking a target apart, and is not: {"proxy/x.py": "why"}.
 TARGETS_TAKEN_APART_ELSEWHERE: dict[str, str] = {}
 
@@ -203,7 +206,7 @@ def _foreign_private_names(module: Module) -> list[str]:
         if isinstance(node, ast.Attribute)
         and _is_private(node.attr)
         and not _is_self(node.value)
-        and node.attr not in own
+        and node.attr not in own | OF_NAMED_TUPLES
     ]
     for node in nodes_of(module.path):
         if isinstance(node, ast.ImportFrom) and within(node.module or "", "proxy"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import field, replace
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -508,9 +508,9 @@ class SpendGate:
         except Refused as error:
             asked = error.further.get("approval_id")
             if asked is not None:
-                context.stats.judged = replace(judged, approval=UsedApproval(f"{asked}"))
+                context.stats.judged = judged._replace(approval=UsedApproval(f"{asked}"))
             raise self._answer(error, desk_text(error, judged)) from None
-        context.stats.judged = replace(judged, verdict=SpendVerdict.APPROVED, approval=used(approval))
+        context.stats.judged = judged._replace(verdict=SpendVerdict.APPROVED, approval=used(approval))
         tap = SpendTap(ledger, self._terms.limits, counted, context) if counted is not None else None
         self.tap = ApprovalTap(desk.approvals, write.client, approval.id, tap)
 

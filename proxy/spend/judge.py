@@ -7,7 +7,6 @@ limit is `over`, also where parts of it are unreadable.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Context, Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
@@ -76,7 +75,7 @@ def judge_day(judged: SpendJudgement, wanted: Reservation, limits: SpendLimits, 
     """The judgement of a write with what its day says of it, too. `used` is what that has taken before."""
     violations = *judged.violations, *_of_day(wanted, limits, used)
     verdict = SpendVerdict.OVER if violations else judged.verdict
-    return replace(judged, violations=violations[:MAX_VIOLATIONS], verdict=verdict)
+    return judged._replace(violations=violations[:MAX_VIOLATIONS], verdict=verdict)
 
 
 def day_of(payer: Payer, now: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
 from functools import lru_cache
@@ -69,8 +69,7 @@ def _bounded(judged: SpendJudgement) -> SpendJudgement:
     """The judgement with texts and lists within bounds; most are as they are."""
     if not (judged.violations or judged.unread or judged.unknown) and len(judged.largest) <= MAX_RULES:
         return judged
-    return replace(
-        judged,
+    return judged._replace(
         violations=tuple(_cut_violation(each) for each in judged.violations[:_MAX_VIOLATIONS]),
         unread=tuple(text[:_MAX_SENTENCE] for text in judged.unread[:_MAX_SENTENCES]),
         unknown=tuple(text[:_MAX_TEXT] for text in judged.unknown[:MAX_NAMES]),
@@ -87,7 +86,7 @@ def _cut_violation(violation: SpendViolation) -> SpendViolation:
 
 def write_judged(write: ObservedWrite) -> dict[str, Any]:
     """A judged write as JSON has it, for the channel of a worker and for the store."""
-    return asdict(write)
+    return {**asdict(write), "judged": write.judged._asdict()}
 
 
 def read_judged(said: Any) -> ObservedWrite:

@@ -175,7 +175,7 @@ def test_an_approved_write_has_its_approval_and_what_it_changes() -> None:
     """With the values from before it, by which the write can be undone."""
     change = events.ValueChange("campaign/1", "budget.budget", "100", "500")
     approval = events.UsedApproval("a1b2", "ann", (change,))
-    judged = replace(OVER, verdict=events.SpendVerdict.APPROVED, approval=approval)
+    judged = OVER._replace(verdict=events.SpendVerdict.APPROVED, approval=approval)
     record = record_of(replace(WRITE, spend=judged))
     assert record is not None
     spend = record["ads_proxy"]["spend"]
@@ -188,7 +188,7 @@ def test_an_approved_write_has_its_approval_and_what_it_changes() -> None:
 def test_a_record_holds_some_changes_and_the_number_of_others() -> None:
     """Their values are masked on the event loop, which takes time."""
     changes = tuple(events.ValueChange(f"campaign/{n}", "name", "x" * 500, "y" * 500) for n in range(100))
-    judged = replace(OVER, verdict=events.SpendVerdict.APPROVED, approval=events.UsedApproval("a", "ann", changes))
+    judged = OVER._replace(verdict=events.SpendVerdict.APPROVED, approval=events.UsedApproval("a", "ann", changes))
     record = record_of(replace(WRITE, spend=judged))
     assert record is not None
     spend = record["ads_proxy"]["spend"]
@@ -198,7 +198,7 @@ def test_a_record_holds_some_changes_and_the_number_of_others() -> None:
 
 def test_a_record_holds_some_violations_and_the_number_of_others() -> None:
     """A body of a thousand items makes a record of a few kilobytes."""
-    many = replace(OVER, violations=(VIOLATION._replace(path="x" * 5000),) * 100, unread=("No currency.",) * 30)
+    many = OVER._replace(violations=(VIOLATION._replace(path="x" * 5000),) * 100, unread=("No currency.",) * 30)
     records: list[Mapping[str, Any]] = []
 
     def put(record: Mapping[str, Any], *, write: bool = False) -> None:

@@ -574,10 +574,8 @@ def test_the_line_of_an_approved_write_names_its_approval(start: Start) -> None:
     stream = io.StringIO()
     logs = start(stream, form="json")
     change = events.ValueChange("campaign/1", "budget.budget", "100", "500")
-    logs.observe(
-        finished(spend=dataclasses.replace(judged_over(OVER), approval=events.UsedApproval("a1b2", "ann", (change,))))
-    )
-    logs.observe(finished(spend=dataclasses.replace(judged_over(OVER), approval=events.UsedApproval("c3d4"))))
+    logs.observe(finished(spend=judged_over(OVER)._replace(approval=events.UsedApproval("a1b2", "ann", (change,)))))
+    logs.observe(finished(spend=judged_over(OVER)._replace(approval=events.UsedApproval("c3d4"))))
     used, asked = (line["spend"] for line in lines(stream, logs))
     assert (used["approval"], used["approver"], asked["approval"]) == ("a1b2", "ann", "c3d4")
     assert not {"changes", "approver"} & asked.keys()

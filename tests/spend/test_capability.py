@@ -303,7 +303,7 @@ async def test_what_cannot_be_read_does_not_leave(running: Running, request_: by
         assert (await opened.bench.ask(request_)).status == 207
         observed = (await opened.last()).spend
         assert enforced is not None
-        assert observed == replace(enforced, mode=SpendMode.OBSERVE)
+        assert observed == enforced._replace(mode=SpendMode.OBSERVE)
         assert observed.verdict == "unreadable"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,8 +112,8 @@ def test_writes_that_were_held_back_are_shown_newest_first() -> None:
 def test_writes_within_their_limits_count_the_same_without_their_names() -> None:
     """Several clients write on several days, with values that grow and shrink, and more currencies than are kept."""
     amounts = [(f"{index % 50:03}", f"{value}") for index, value in enumerate((1, 1, 2, 1, 30, 4, *range(60)))]
-    judged = [replace(WITHIN, largest=(SpendAmount(SpendRule.BUDGET, *each),)) for each in amounts]
-    judged.append(replace(WITHIN, largest=tuple(each.largest[0] for each in judged)))
+    judged = [WITHIN._replace(largest=(SpendAmount(SpendRule.BUDGET, *each),)) for each in amounts]
+    judged.append(WITHIN._replace(largest=tuple(each.largest[0] for each in judged)))
     by_name, by_client = SpendObservations(), SpendObservations()
     for index, each in enumerate(judged * 2):
         client, at = f"agent {index % 3}", NOW + index * DAY / 40

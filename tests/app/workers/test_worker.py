@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -234,7 +233,7 @@ async def test_of_a_write_within_its_limits_the_supervisor_is_told_what_counts()
         observer.note_judged(finished(client="agent").kind, "/sp/campaigns", judged)
         (told,) = await running.hear("judged-within")
     client, counted, at = read_within(told)
-    assert (client, counted) == ("agent", replace(judged, largest=amounts[:MAX_RULES]))
+    assert (client, counted) == ("agent", judged._replace(largest=amounts[:MAX_RULES]))
     assert abs(at - time.time()) < 60
 
 
