@@ -127,11 +127,12 @@ class Spend(Capability):
             return NO_PLUGS
         route, directory = decision.route, self._table.directory
         if not route.api.takes_messages:
-            terms = _Terms(self._memory, limits, payer_of(route, directory), _RestReader(decision))
+            payer = payer_of(route, directory)
+            terms = _Terms(self._memory, limits, payer, _RestReader(decision, payer))
             return Plugs(gates=(partial(SpendGate, terms),))
         fixed = account_in_force(asked.fields, route)
         payer = payer_of(route, directory, is_fixed=fixed is not None)
-        reader = _MessageReader(self._mcp.hints.writers(route.account, route.region), fixed)
+        reader = _MessageReader(self._mcp.hints.writers(route.account, route.region), fixed, payer)
         return Plugs(gates=(partial(SpendGate, _Terms(self._memory, limits, payer, reader)),))
 
     def permit_again(self, context: RequestContext) -> None:
@@ -167,12 +168,12 @@ class _Read(NamedTuple):
 class _RestReader:
     """Reads the requests of the Ads API with one decision."""
 
-    def __init__(self, decision: Decision) -> None:
-        self._operation, self._fields = decision.route.operation, decision.asked.fields
+    def __init__(self, decision: Decision, payer: Payer) -> None:
+        self._operation, self._fields, self._payer = decision.route.operation, decision.asked.fields, payer
         self._method = decision.asked.method.decode("latin-1")
-        self._form = None  # it depends on the path where no operation is known
+        self._known = None  # it depends on the path where no operation is known
         if self._operation is not None:
-            self._form = _form_of(self._fields, row_name(self._operation, "", ""))
+            self._known = self._form_of("")
 
     def identify(self, context: RequestContext, limits: SpendLimits) -> WriteIdentity:
         """What a write is to its approver, apart from its content."""
@@ -194,34 +195,36 @@ class _RestReader:
         """The operation, as `allow` and the table of money fields have it."""
         return row_name(self._operation, self._method, context.path)
 
-    def read(self, context: RequestContext, body: JsonBody, payer: Payer) -> _Read:
+    def read(self, context: RequestContext, body: JsonBody) -> _Read:
         """Raises what `JsonBody.exact` raises."""
-        form, admission, raw = self._form, context.admission, body.raw
-        if form is None:
-            form = _form_of(self._fields, self.name(context))
-        if raw and form.flaw:
-            return _Read(WriteFindings((), (form.flaw,), (f"form of {form.name}",), 0, 0), form.operations)
-        request = RestRequest(self._operation, self._method, admission.path, form.media_type, payer)
-        content, found = body.walk_exact(request.walk) if raw else (None, request.walk(None)[0])
-        if admission.destination.query:
-            found = joined(found, read_query(admission.destination.query))
-        return _Read(found, form.operations, ((form.name, content),))
+        name, request, flaw, operations = self._known or self._form_of(context.path)
+        content, query = None, context.destination.query
+        if not body.raw:
+            found = request.walk(None)[0]
+        elif flaw:
+            return _Read(WriteFindings((), (flaw,), (f"form of {name}",), 0, 0), operations)
+        else:
+            content, found = body.walk_exact(request.walk)
+        if query:
+            found = joined(found, read_query(query))
+        return _Read(found, operations, ((name, content),))
+
+    def _form_of(self, path: str) -> _Form:
+        """The form of a request for this path, which matters where no operation is known."""
+        name, fields = row_name(self._operation, self._method, path), self._fields
+        odd = find_odd_form(fields, media_types_of(name))
+        request = RestRequest(self._operation, self._method, path, _media_type(fields), self._payer)
+        return _Form(name, request, f"{name}: {odd}." if odd else "", frozenset((name,)))
 
 
 class _Form(NamedTuple):
-    """How the body of a request for the named operation comes: its media type, what makes a doubt about it, empty for
+    """How a request for the named operation comes: what its body is read by, what makes a doubt about that, empty for
     nothing, and the operation by which `allow` opens it."""
 
     name: str
-    media_type: bytes
+    request: RestRequest
     flaw: str
     operations: frozenset[str]
-
-
-def _form_of(fields: RequestFields, name: str) -> _Form:
-    """The form of a body with this header section, for the named operation."""
-    odd = find_odd_form(fields, media_types_of(name))
-    return _Form(name, _media_type(fields), f"{name}: {odd}." if odd else "", frozenset((name,)))
 
 
 def _media_type(fields: RequestFields) -> bytes:
@@ -234,8 +237,8 @@ class _MessageReader:
     """Reads messages of MCP. `writers` are the tools that the endpoint does not call read-only, `fixed` is the one
     advertiser that tools work for, None where that is not certain."""
 
-    def __init__(self, writers: frozenset[str], fixed: FixedAccount | None) -> None:
-        self._writers, self._fixed = writers, fixed
+    def __init__(self, writers: frozenset[str], fixed: FixedAccount | None, payer: Payer) -> None:
+        self._writers, self._fixed, self._payer = writers, fixed, payer
         self._own: OwnAccounts | None = None
         if fixed is not None:
             profiles, account_ids = ((each,) if each else () for each in (fixed.profile, fixed.ads_account))
@@ -264,7 +267,7 @@ class _MessageReader:
             addressed=(*chosen, *addressing(context.request.fields.passing)),
         )
 
-    def read(self, context: RequestContext, body: JsonBody, payer: Payer) -> _Read:
+    def read(self, context: RequestContext, body: JsonBody) -> _Read:
         """Raises `UnclearMessage` and what `JsonBody.exact` raises."""
         operations = context.rules.table.operations
         if not body.raw:
@@ -285,7 +288,7 @@ class _MessageReader:
                 found = joined(found, WriteFindings((), (flaw,), ("method",), 0, 0))
             else:
                 params = entry["params"]
-                called = read_tool(params["name"], params.get("arguments"), payer, operations)
+                called = read_tool(params["name"], params.get("arguments"), self._payer, operations)
                 found = joined(found, called)
                 written.append((f"MCP {message.tool}", params.get("arguments")))
             writes.add(index)
@@ -352,7 +355,7 @@ class SpendGate:
             self._met_override()
             return
         try:
-            read = self._read = terms.reader.read(context, body, terms.payer)
+            read = self._read = terms.reader.read(context, body)
         except UnclearMessage as error:
             self._met_unclear(f"{error}", refuse_unclear(error))
             return

@@ -121,27 +121,29 @@ def read_rest(
     return RestRequest(operation, method, path, media_type, payer).walk(content)[0]
 
 
-class RestRequest(NamedTuple):
-    """A request to the API, without its content."""
+class RestRequest:
+    """A request to the API, without its content. Where the operation is known, the path does not matter."""
 
-    operation: Operation | None
-    method: str
-    path: str
-    media_type: bytes
-    payer: Payer
+    __slots__ = ("_payer", "_unknown", "_with_body", "_without")
+
+    def __init__(self, operation: Operation | None, method: str, path: str, media_type: bytes, payer: Payer) -> None:
+        self._payer = payer
+        if operation is None:
+            self._unknown = row_name(None, method, path)
+        else:
+            self._with_body, self._without = (_way_of(operation, media_type, has_body) for has_body in (True, False))
+            self._unknown = ""
 
     def walk(self, content: object) -> tuple[WriteFindings, int]:
         """What `read_rest` finds, and how many members it met in objects whose names differ clearly."""
-        operation, method, path, media_type, payer = self
-        if operation is None:
-            name = row_name(None, method, path)
-            flaw = f"No specification has the operation `{name}`."
-            return _unreadable(flaw, name, f"operation {name}"), 0
-        way = _way_of(operation, media_type, content is not None)
-        if way.tree is None:
-            return _unreadable(way.refused, way.name, f"media type of {way.name}"), 0
-        reader = _Reader(way.name, payer)
-        reader.read(way.tree, content, archives=way.archives, refused=way.refused)
+        if self._unknown:
+            flaw = f"No specification has the operation `{self._unknown}`."
+            return _unreadable(flaw, self._unknown, f"operation {self._unknown}"), 0
+        name, tree, archives, refused = self._without if content is None else self._with_body
+        if tree is None:
+            return _unreadable(refused, name, f"media type of {name}"), 0
+        reader = _Reader(name, self._payer)
+        reader.read(tree, content, archives=archives, refused=refused)
         return reader.findings(), reader.met
 
 
@@ -299,6 +301,8 @@ _CODE: Final = re.compile(r"[A-Za-z]{3}")
 _DAY: Final = re.compile(r"[1-9]")
 """What each date has. A text without it, such as an empty one, may take a date away as null does."""
 _MAX_DIGITS: Final = 64
+_MAX_PLAIN: Final = 24
+"""Characters of a number without an exponent that is none of an absurd size."""
 _MAX_EXPONENT: Final = 30
 _LARGEST: Final = 10**_MAX_EXPONENT
 _EXACT: Final = Context(prec=200)
@@ -384,12 +388,7 @@ def _number(value: Any) -> Decimal | None:
         number = Decimal(text[1])
     else:
         return None
-    return number if _is_short(number) else None
-
-
-def _is_short(number: Decimal) -> bool:
-    """Whether a number is none of an absurd size, or of more digits than amounts have."""
-    return -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT and len(str(number)) <= _MAX_DIGITS
+    return number if -_MAX_EXPONENT <= number.adjusted() <= _MAX_EXPONENT and len(str(number)) <= _MAX_DIGITS else None
 
 
 def _may_be_amount(value: object) -> bool:
@@ -567,6 +566,7 @@ class _Reader:
         *(
             "_budgeted",
             "_created",
+            "_paid_in",
             "_depth",
             "_found",
             "_index",
@@ -575,19 +575,16 @@ class _Reader:
             "_lists",
             "_object",
             "_operation",
-            "_payer",
         ),
         *("_start", "_unknown", "_unread", "_waiting", "met"),
     )
 
     def __init__(self, operation: str, payer: Payer) -> None:
-        self._operation = operation
-        self._payer = payer
+        self._operation, self._paid_in = operation, payer[0]
         self._found: list[FoundMember] = []
         self._unread: dict[tuple[str, str], str] = {}
         self._unknown: dict[str, None] = {}
-        self._created = 0
-        self._items = self._lists = 0
+        self._created = self._items = self._lists = self.met = 0
         self._index, self._key = -1, ""
         self._object: _Named = None
         """What the current member belongs to: the item of the outermost list, -1 for none, the name at `*`, and the
@@ -598,7 +595,6 @@ class _Reader:
         """The places of words that are harmless next to a budget only, in the current item, and before its budget."""
         self._start = self._budgeted = 0
         """How many findings there were before the last item began, and up to the last budget."""
-        self.met = 0
 
     def findings(self) -> WriteFindings:
         found = self._found
@@ -621,7 +617,7 @@ class _Reader:
         act = tree.acts[type(content)]
         if act is not None:
             act(self, content, tree, None, None)
-        if isinstance(content, dict) and tree.takes_object:
+        if type(content) is dict and tree.takes_object:
             self._end_item(tree, None, 0, 0)
 
     def _note(self, place: _Place, kind: Kind, value: Decimal | str | None) -> None:
@@ -773,15 +769,12 @@ class _Reader:
             self._found.append(((place, step), node.kind, told, "", self._object, True, self._index))
 
     def _told_with_budget(self, value: str, node: _Node, place: _Place, step: _Step) -> None:
-        """Note what was found in the same text before, where it is harmless next to a budget only."""
-        told = node.told.get(value)
-        if told is None:
+        """Pass a word that was found before to be harmless next to a budget, or read it. Each is a note, and none is a
+        finding."""
+        if value not in node.told:
             self._word(value, node, place, step)
-            return
-        if self._budgeted <= self._start:
+        elif self._budgeted <= self._start:
             self._waiting.append((place, step))
-        if told:
-            self._found.append(((place, step), node.kind, told, "", self._object, True, self._index))
 
     def _refused(self, _value: object, node: _Node, place: _Place, step: _Step) -> None:
         """Refuse a member that no limit can be compared with."""
@@ -839,12 +832,11 @@ class _Reader:
 
     def _payers_amount(self, value: Decimal, node: _Node, place: _Place, step: _Step) -> None:
         """Note an amount in the payer's currency, or read it where anything is odd about it."""
-        currency = self._payer.currency
-        if not currency or value.is_signed() or not _is_short(value):
+        text, found, kind = str(value), self._found, node.kind
+        if len(text) > _MAX_PLAIN or text[0] == "-" or "E" in text or not self._paid_in:
             self._amount(value, node, place, step)
             return
-        found, kind = self._found, node.kind
-        found.append(((place, step), kind, value, currency, self._object, True, self._index))
+        found.append(((place, step), kind, value, self._paid_in, self._object, True, self._index))
         if kind is _BUDGET:
             self._budgeted = len(found)
 
@@ -854,7 +846,7 @@ class _Reader:
             flaw = "is no amount that can be judged. Send a plain JSON number from 0 on."
             self._refuse_value(value, (place, step), flaw)
             return
-        for currency in (self._payer.currency,) if node.source is None else self._currencies(node.source, place, step):
+        for currency in (self._paid_in,) if node.source is None else self._currencies(node.source, place, step):
             self._found.append(((place, step), node.kind, number, currency, self._object, True, self._index))
             if not currency:
                 flaw = "is an amount without a known currency. Name the profile or the ads account."
@@ -882,8 +874,8 @@ class _Reader:
                 self.refuse(place, "is an amount in a country whose currency is not known. Name another country.")
             else:
                 found[currency] = None
-        if not named and self._payer.currency:
-            found[self._payer.currency] = None
+        if not named and self._paid_in:
+            found[self._paid_in] = None
         return tuple(found) or ("",)
 
 

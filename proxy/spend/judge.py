@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from proxy.spend.findings import FoundMember, Payer, WriteFindings
     from proxy.spend.limits import SpendLimits
 
+    _Extent = tuple[dict[str, Any], dict[str, Any], dict[str, Any], set[object]]
+    """How far a write goes: its largest budgets, bids and adjustments by currency, and its states."""
+
 MAX_VIOLATIONS: Final = 100
 _EXACT: Final = Context(prec=200)
 """Amounts have at most 64 digits, and a write at most some ten thousand of them: no sum is rounded."""
@@ -52,23 +55,23 @@ def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -
     """What the limits say of a write at this wall-clock time, whatever its day has taken: that is for `judge_day`."""
     wanted = reservation_of(found, limits)
     extent = _extent_of(found.members)
-    violations = _of_members(found.members, limits) if extent.is_over(limits) else []
+    violations = _of_members(found.members, limits) if _is_beyond(limits, extent) else []
     if wanted is not None:
         violations += _without_limit(wanted, limits)
-    unread = [*found.unread]
+    unread = found.unread
     if limits.hours is not None:
         is_permitted = limits.hours.permits(now, payer.timezone)
         if is_permitted is None:
-            unread.append(f"The time zone of `hours` is not known. {_NAME_IT}, or ask the operator to write it there.")
+            unread += (f"The time zone of `hours` is not known. {_NAME_IT}, or ask the operator to write it there.",)
         elif not is_permitted:
             local = local_time(now, payer.timezone) or local_time(now, "UTC")
             told = "" if local is None else local.text
             violations.append(SpendViolation(SpendRule.HOURS, "", told, "", limits.hours.text))
     if wanted is not None and not day_of(payer, now):
-        unread.append(f"The day that `new_per_day` and `budget_per_day` count is not known. {_NAME_IT}.")
+        unread += (f"The day that `new_per_day` and `budget_per_day` count is not known. {_NAME_IT}.",)
     verdict = _OVER if violations else _UNREADABLE if unread else _WITHIN
-    of_members = (*violations[:MAX_VIOLATIONS],), (*unread,), found.unknown
-    return SpendJudgement(limits.mode, verdict, *of_members, extent.largest())
+    first = tuple(violations[:MAX_VIOLATIONS])
+    return SpendJudgement(limits.mode, verdict, first, unread, found.unknown, _largest(extent))
 
 
 def judge_day(judged: SpendJudgement, wanted: Reservation, limits: SpendLimits, used: DayUse) -> SpendJudgement:
@@ -111,7 +114,8 @@ def _typed(members: tuple[FoundMember, ...]) -> tuple[tuple[Any, ...], ...]:
 
 def _text(amount: Decimal) -> str:
     """An amount in plain decimal notation."""
-    return format(amount, "f")
+    text = str(amount)
+    return format(amount, "f") if "E" in text else text
 
 
 def _of_members(members: tuple[FoundMember, ...], limits: SpendLimits) -> list[SpendViolation]:
@@ -136,43 +140,13 @@ def _of_members(members: tuple[FoundMember, ...], limits: SpendLimits) -> list[S
     return found
 
 
-class _Extent(NamedTuple):
-    """How far a write goes: its largest amounts by currency, and its states."""
-
-    budgets: dict[str, Decimal]
-    bids: dict[str, Decimal]
-    adjustments: dict[str, Decimal]
-    states: set[object]
-
-    def is_over(self, limits: SpendLimits) -> bool:
-        """Whether some member is over a limit of its own: none is where the largest is not."""
-        budgets, bids, adjustments, states = self
-        return (
-            (limits.states is not None and not states <= limits.states)
-            or (bool(budgets) and limits.budget is not None and _exceeds(budgets, limits.budget))
-            or (bool(bids) and limits.bid is not None and _exceeds(bids, limits.bid))
-            or (
-                bool(adjustments)
-                and limits.bid_adjustment is not None
-                and _exceeds(adjustments, {"": limits.bid_adjustment})
-            )
-        )
-
-    def largest(self) -> tuple[SpendAmount, ...]:
-        """The largest amount for each rule and currency, whether a limit is configured or not."""
-        found: list[SpendAmount] = []
-        for rule, largest in (_RULE_BUDGET, self.budgets), (_RULE_BID, self.bids), (_RULE_ADJUSTMENT, self.adjustments):
-            for currency, most in largest.items() if largest else ():
-                found.append(SpendAmount(rule, currency, _text(most)))
-        return tuple(found)
-
-
 def _extent_of(members: tuple[FoundMember, ...]) -> _Extent:
-    budgets: dict[str, Decimal] = {}
-    bids: dict[str, Decimal] = {}
-    adjustments: dict[str, Decimal] = {}
+    """The largest amounts of a write, and its states."""
+    budgets: dict[str, Any] = {}
+    bids: dict[str, Any] = {}
+    adjustments: dict[str, Any] = {}
     states: set[object] = set()
-    for _, kind, value, currency, _, _, _ in _typed(members):
+    for _, kind, value, currency, _, _, _ in members:
         if kind is _STATE:
             states.add(value)
             continue
@@ -181,7 +155,29 @@ def _extent_of(members: tuple[FoundMember, ...]) -> _Extent:
             before = largest.get(currency)
             if before is None or value > before:
                 largest[currency] = value
-    return _Extent(budgets, bids, adjustments, states)
+    return budgets, bids, adjustments, states
+
+
+def _is_beyond(limits: SpendLimits, extent: _Extent) -> bool:
+    """Whether some member is over a limit of its own: none is where the largest is not."""
+    budgets, bids, adjustments, states = extent
+    if states and limits.states is not None and not states <= limits.states:
+        return True
+    if budgets and limits.budget is not None and _exceeds(budgets, limits.budget):
+        return True
+    if bids and limits.bid is not None and _exceeds(bids, limits.bid):
+        return True
+    return bool(adjustments) and limits.bid_adjustment is not None and max(adjustments.values()) > limits.bid_adjustment
+
+
+def _largest(extent: _Extent) -> tuple[SpendAmount, ...]:
+    """The largest amount for each rule and currency, whether a limit is configured or not."""
+    found: list[SpendAmount] = []
+    budgets, bids, adjustments, _ = extent
+    for rule, largest in (_RULE_BUDGET, budgets), (_RULE_BID, bids), (_RULE_ADJUSTMENT, adjustments):
+        for currency, most in largest.items() if largest else ():
+            found.append(SpendAmount(rule, currency, _text(most)))
+    return (*found,)
 
 
 def _exceeds(largest: dict[str, Decimal], limits: Mapping[str, Decimal]) -> bool:

@@ -533,6 +533,14 @@ def test_period_of_a_budget_changes_only_with_the_budget() -> None:
             assert unknown_of(found) == ("field campaigns[].budgets[].recurrenceTimePeriod",)
 
 
+def test_period_may_stand_on_either_side_of_the_budget() -> None:
+    """It is as harmless when it was read before as it was the first time, and as unreadable without the budget."""
+    amount, period = ("budget", 5), ("budgetType", "DAILY")
+    for members in ((amount, period), (period, amount), (period,), (amount, period), (period, amount), (period,)):
+        found = rest("PUT /sp/campaigns", CAMPAIGNS, {"campaigns": [{"campaignId": "5", "budget": dict(members)}]})
+        assert (found.unread == ()) is (amount in members)
+
+
 def test_member_of_the_table_without_a_limit_is_unreadable() -> None:
     """Some rows say that no limit can be compared with a member, and those without a sure source do as well."""
     target = "POST /adsApi/v1/update/campaigns"
