@@ -65,9 +65,10 @@ def amazon(simulator: SimulatedAmazon) -> SimulatedAmazon:
     return simulator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kept_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium with a profile of its own."""
+    """Headless Chromium with a profile of its own. It ends with the tests of its file: to keep it for others takes more
+    of the processor, within two minutes, than to start another one."""
     with chromium(tmp_path_factory.mktemp("chromium")) as driver:
         yield driver
 

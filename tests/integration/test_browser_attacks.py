@@ -91,14 +91,14 @@ class Attacker(http.server.BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+@pytest.fixture(scope="module")
+def kept_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """A browser for which the attacker's name leads to this machine, and which does not stop local requests itself."""
     arguments = (
         f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
         "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,HttpsUpgrades",
     )
-    with chromium(tmp_path / "chromium", *arguments) as driver:
+    with chromium(tmp_path_factory.mktemp("chromium"), *arguments) as driver:
         yield driver
 
 
