@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -236,28 +237,34 @@ def test_a_new_failure_is_said_to_a_screen_reader(browser: webdriver.Chrome, tmp
         until(lambda: "New failures: 500 failed-at-amazon · acme" in browser.execute_script(said))
 
 
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A program with a key, after a bad night."""
+    with rig(tmp_path_factory.mktemp("troubled"), clients=CLIENTS, admin={"key": "key-of-the-console"}) as running:
+        trouble(running)
+        yield running
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_is_kept_out(browser: webdriver.Chrome, tmp_path: Path, scheme: str, width: int) -> None:
+def test_nobody_is_kept_out(browser: webdriver.Chrome, troubled: Rig, scheme: str, width: int) -> None:
     """No serious finding of axe, light and dark, wide and narrow; the page never scrolls sideways."""
-    with rig(tmp_path, clients=CLIENTS, admin={"key": "key-of-the-console"}) as running:
-        trouble(running)
-        browser.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        )
-        size = {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        console = Console(browser, running)
-        console.open()
-        console.see("#key")
-        assert serious(browser) == []
-        console.see("#key").send_keys("key-of-the-console", Keys.ENTER)
-        console.see("#failures .failure", "500 ")
-        console.see("#request-rows tr", "/sd/campaigns")
-        console.see("#profile-rows tr")
-        assert serious(browser) == []
-        fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-        assert browser.execute_script(fits)
-        size["height"] = browser.execute_script("return document.documentElement.scrollHeight")
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        console.picture(f"c-console-{scheme}-{width}")
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    size = {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    console = Console(browser, troubled)
+    console.open()
+    console.see("#key")
+    assert serious(browser) == []
+    console.see("#key").send_keys("key-of-the-console", Keys.ENTER)
+    console.see("#failures .failure", "500 ")
+    console.see("#request-rows tr", "/sd/campaigns")
+    console.see("#profile-rows tr")
+    assert serious(browser) == []
+    fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert browser.execute_script(fits)
+    size["height"] = browser.execute_script("return document.documentElement.scrollHeight")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    console.picture(f"c-console-{scheme}-{width}")
