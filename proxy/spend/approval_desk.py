@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.errors import ApprovalDenied, ApprovalRequired, ApprovalStale, LedgerUnavailable, TooManyApprovals
 from proxy.events import ApprovalState, UsedApproval
 from proxy.spend.answers import describe_violations
+from proxy.spend.approvals import limits_of
 from proxy.spend.written_values import find_differences
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ApprovalDesk:
 
     def __init__(self, approvals: Approvals, present: PresentValues) -> None:
         self.approvals, self._present = approvals, present
-        self._asking: dict[str, asyncio.Task[Approval | None]] = {}
+        self._asking: dict[object, asyncio.Task[Approval | None]] = {}
 
     def __repr__(self) -> str:
         return f"<ApprovalDesk: {len(self._asking)} questions under way>"
@@ -44,11 +45,12 @@ class ApprovalDesk:
     async def find_approved(
         self, context: RequestContext, write: WriteToApprove, written: tuple[WrittenBody, ...]
     ) -> Approval:
-        """The approval by which a write may be sent, if its objects are as the approver saw them. Raises the refusal of
-        any other write, for which a person is asked unless that was done."""
+        """The approval by which a write may be sent, if its violations and objects are those that the approver saw.
+        Raises the refusal of any other write, for which a person is asked unless that was done."""
         found = await self.approvals.find(write.client, write.digest)
         approval = found.approval
-        if approval is None and not found.is_full:
+        is_to_be_asked = not found.is_full if approval is None else approval.is_too_narrow(write.violations)
+        if is_to_be_asked:
             approval = await self._ask(context, write, written)
         if approval is None:
             raise TooManyApprovals(
@@ -64,15 +66,16 @@ class ApprovalDesk:
     async def _ask(
         self, context: RequestContext, write: WriteToApprove, written: tuple[WrittenBody, ...]
     ) -> Approval | None:
-        asking = self._asking.get(write.digest)
+        question = write.digest, limits_of(write.violations)
+        asking = self._asking.get(question)
         if asking is None:
             asking = asyncio.create_task(self._read_and_ask(context, write, written), name="ask for an approval")
-            self._asking[write.digest] = asking
-            asking.add_done_callback(partial(self._was_asked, write.digest))
+            self._asking[question] = asking
+            asking.add_done_callback(partial(self._was_asked, question))
         return await asyncio.shield(asking)
 
-    def _was_asked(self, digest: str, asking: asyncio.Task[Approval | None]) -> None:
-        del self._asking[digest]
+    def _was_asked(self, question: object, asking: asyncio.Task[Approval | None]) -> None:
+        del self._asking[question]
         if not asking.cancelled():
             asking.exception()  # each request that still waits gets it
 

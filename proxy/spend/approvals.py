@@ -6,11 +6,14 @@ another book; `approval_keeper` keeps them in the state store.
 
 | from \\ to | approved | denied | expired | used | void |
 |---|---|---|---|---|---|
-| pending | a person | a person | `pending_for` is over | | limits, freeze, clock |
-| approved | | a person | `valid_for` is over | its write | limits, freeze, clock, changed objects |
+| pending | a person | a person | `pending_for` is over | | limits, freeze, clock, further violations |
+| approved | | a person | `valid_for` is over | its write | the same, changed objects |
 | used | nothing of its write was sent | | | | |
 
 Denied, expired, used and void approvals end so; a used one comes back alone where nothing of its write was sent.
+
+An approver decides about the violations that they see. A write that comes again and is over another limit meanwhile,
+such as hours that have ended, is asked about again, and that ends the earlier question or approval.
 
 Clocks of replicas differ, so no rule compares moments of two of them but two: expiry, and that a moment far ahead shows
 a clock that was set back. An approval has the last changes of
@@ -52,6 +55,7 @@ CLOCK_SKEW: Final = 300.0
 """Seconds by which the clocks of two replicas may differ."""
 SET_BACK: Final = "A clock was set back, so that the age of the approval is not certain."
 FROZEN: Final = "The writes of the client were frozen."
+FURTHER: Final = "The write came again and was over a limit that this approval does not show."
 _FORM: Final = 1
 _LIVE: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 
@@ -91,6 +95,12 @@ def can_be_shown(violations: Sequence[SpendViolation]) -> bool:
     """Whether an approver would see each violation of a write: a large one is not to hide behind many small ones. The
     list of a judgement that is full may have been cut."""
     return len(violations) < MAX_VIOLATIONS and _fitting(violations) == len(violations)
+
+
+def limits_of(violations: Iterable[SpendViolation]) -> frozenset[tuple[SpendRule, str, str]]:
+    """The limits that are violated: rule, path and currency of each. Values are left out. Those of a write are in its
+    digest, and what its day has taken goes on while it waits."""
+    return frozenset((rule, path, currency) for rule, path, _, currency, _ in violations)
 
 
 def _fitting(entries: Sequence[ValueChange | SpendViolation]) -> int:
@@ -143,6 +153,10 @@ class Approval:
     def is_live(self) -> bool:
         """Whether its write may still be sent, now or after a decision."""
         return self.state in _LIVE
+
+    def is_too_narrow(self, violations: Iterable[SpendViolation]) -> bool:
+        """Whether its write, which has these violations now, is over a limit that its approver does not see."""
+        return self.is_live and not limits_of(violations) <= limits_of(self.write.violations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +231,12 @@ class ApprovalBook:
     # --- changes, for a book that is settled
 
     def ask(self, identifier: str, write: WriteToApprove, at: Circumstances) -> ApprovalBook:
-        """The book with this question under this id, unless the write has one already, or too many are pending."""
-        if self.find(write.digest, at.now) is not None or self.is_full(at.terms):
+        """The book with this question under this id, unless the write has one already, or too many are pending. An
+        earlier question that does not show all violations ends."""
+        known = self.find(write.digest, at.now)
+        if known is not None and known.is_too_narrow(write.violations):
+            return self._with(_moved(known, ApprovalState.VOID, at, because=FURTHER)).ask(identifier, write, at)
+        if known is not None or self.is_full(at.terms):
             return self
         expires_at = at.now + at.terms.pending_for
         asked = Approval(

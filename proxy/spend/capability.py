@@ -45,7 +45,7 @@ from proxy.spend.findings import (
     row_name,
 )
 from proxy.spend.freezes import Freezes
-from proxy.spend.judge import Reservation, day_of, judge, judge_day, reservation_of, succeeded_part
+from proxy.spend.judge import DayUse, Reservation, day_of, judge, judge_day, reservation_of, succeeded_part
 from proxy.spend.ledger import AbsentLedger, DayKey
 from proxy.spend.limits import Beyond
 from proxy.spend.payer import payer_of
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from proxy.routing.mcp_session import FixedAccount
     from proxy.routing.table import RoutingTable
     from proxy.spend.approval_questions import Approvals
-    from proxy.spend.judge import DayUse
+    from proxy.spend.approvals import Approval
     from proxy.spend.ledger import Ledger
     from proxy.spend.limits import SpendLimits
     from proxy.spend.present_values import PresentValues
@@ -498,16 +498,7 @@ class SpendGate:
             raise self._answer(refusal_of(judged), text_for_models(judged)) from None
         try:
             approval = await desk.find_approved(context, write, tuple(WrittenBody(*each) for each in read.written))
-            if counted is not None:
-                await ledger.reserve(counted.key, counted.reserved, None)
-            is_used = False
-            try:
-                is_used = await desk.approvals.use(write.client, approval.id)
-            finally:
-                if counted is not None and not is_used:
-                    ledger.release(counted.key, counted.reserved)
-            if not is_used:
-                raise LedgerUnavailable(_USED, retry_after=1.0)
+            await self._use(approval, judged, counted)
         except Refused as error:
             asked = error.further.get("approval_id")
             if asked is not None:
@@ -516,6 +507,26 @@ class SpendGate:
         context.stats.judged = judged._replace(verdict=SpendVerdict.APPROVED, approval=used(approval))
         tap = SpendTap(ledger, self._terms.limits, counted, context) if counted is not None else None
         self.tap = ApprovalTap(desk.approvals, write.client, approval.id, tap)
+
+    async def _use(self, approval: Approval, judged: SpendJudgement, counted: _Counted | None) -> None:
+        """Use the approval of a write, which its day counts from then on. Raises what forbids that, and nothing is
+        counted then: the approval ended, or other writes took what was left of the day, which the approver did not see.
+        """
+        approvals, ledger, day = self._terms.memory.desk.approvals, self._terms.memory.ledger, DayUse()
+        if counted is not None:
+            _, day = await ledger.reserve(counted.key, counted.reserved, None)
+        is_used = False
+        try:
+            if counted is not None:
+                of_day = judge_day(judged._replace(violations=()), counted.reserved, self._terms.limits, day)
+                if approval.is_too_narrow(of_day.violations):
+                    raise LedgerUnavailable(_CHANGED, retry_after=1.0)
+            is_used = await approvals.use(approval.write.client, approval.id)
+        finally:
+            if counted is not None and not is_used:
+                ledger.release(counted.key, counted.reserved)
+        if not is_used:
+            raise LedgerUnavailable(_USED, retry_after=1.0)
 
 
 async def _question(read: _Read, identity: WriteIdentity, judged: SpendJudgement) -> WriteToApprove:

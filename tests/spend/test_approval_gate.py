@@ -17,11 +17,11 @@ from proxy.errors import StateError
 from proxy.events import ApprovalState, RequestFinished, SpendMode, UsedApproval, ValueChange
 from proxy.forwarding.decision import RequestContext
 from proxy.spend.approval_keeper import ApprovalKeeper
-from proxy.spend.approvals import ApprovalTerms
+from proxy.spend.approvals import FURTHER, ApprovalTerms
 from proxy.spend.capability import SpendMemory
 from proxy.spend.freezes import Freezes
 from proxy.spend.judge import MAX_VIOLATIONS, DayUse
-from proxy.spend.limits import Beyond, SpendLimits
+from proxy.spend.limits import Beyond, Hours, SpendLimits
 from proxy.spend.present_values import WrittenBody
 from proxy.tokens.store import MemoryStore
 from tests.spend.test_capability import (
@@ -94,6 +94,7 @@ class Asked:
 
     def __init__(self, bench: ProxyBench, keeper: ApprovalKeeper, ledger: FakeLedger, values: Values) -> None:
         self.bench, self.keeper, self.ledger, self.values = bench, keeper, ledger, values
+        self.now = NOON
 
     async def decide(self, answer: Answer, state: ApprovalState, because: str = "") -> None:
         await self.keeper.decide(said(answer)["approval_id"], state, "anna", because)
@@ -126,11 +127,12 @@ async def asking(
         keeper = ApprovalKeeper(store or MemoryStore(), freezes, bench.events, lambda: NOON)
         keeper.follow(TERMS, {CLIENT: limits.version})
         await keeper.start()
-        memory = SpendMemory(ledger, freezes, lambda: NOON, keeper, values)
+        asked = Asked(bench, keeper, ledger, values)
+        memory = SpendMemory(ledger, freezes, lambda: asked.now, keeper, values)
         bench.path.memory = replace(bench.path.memory, spend=memory)
         bench.apply(table=replace(bench.rules.table, directory=OneProfile()))
         try:
-            yield Asked(bench, keeper, ledger, values)
+            yield asked
         finally:
             await keeper.stop()
 
@@ -392,6 +394,94 @@ async def test_an_approval_ends_when_its_objects_have_changed(running: Running) 
         assert changed == {"object": "campaign/7", "member": "budget.budget", "approved": "100", "present": "150"}
         assert (said(await asked.state(said(stale)["approval_id"]))["state"], asked.arrived) == ("void", 0)
         assert kind_of(await asked.bench.ask(UPDATE)) == (403, "approval-required")
+
+
+HOURS = replace(LIMITS, hours=Hours.parse("mon-fri 08:00-21:00 UTC"))
+NIGHT = NOON + 3600  # 21:26
+
+
+async def test_an_approval_does_not_cover_hours_that_ended_meanwhile(running: Running) -> None:
+    """The approver saw an amount by day; at night the write is asked about again with all that it violates."""
+    async with asking(running, answering(CREATED), HOURS) as asked:
+        first = said(await asked.bench.ask(UPDATE))
+        await asked.keeper.decide(first["approval_id"], ApprovalState.APPROVED, "anna")
+        asked.now = NIGHT
+        answer = await asked.bench.ask(UPDATE)
+        again = said(answer)
+        assert (kind_of(answer), asked.arrived) == ((403, "approval-required"), 0)
+        assert again["approval_id"] != first["approval_id"]
+        assert [each["rule"] for each in again["violations"]] == ["budget", "hours"]
+        assert said(await asked.state(first["approval_id"]))["because"] == FURTHER
+        await asked.keeper.decide(again["approval_id"], ApprovalState.APPROVED, "anna")
+        asked.now = NOON
+        assert (await asked.bench.ask(UPDATE)).status == 207  # the approver saw more than that
+
+
+async def test_a_tool_call_hears_of_limits_that_it_reached_meanwhile(running: Running) -> None:
+    """The text names the new approval and both limits."""
+    arguments = {"body": {"campaigns": [BUDGETED]}}
+    request = call("campaign_management-create_campaign", arguments)
+    async with asking(running, answering(CREATED), HOURS) as asked:
+        await asked.bench.ask(request)
+        [first] = await asked.keeper.list()
+        await asked.keeper.decide(first.id, ApprovalState.APPROVED, "anna")
+        asked.now = NIGHT
+        text = told(await asked.bench.ask(request))
+        [approval] = await asked.keeper.list()
+        assert approval.id != first.id
+        assert f"approval {approval.id}" in text
+        assert "(`budget`)" in text
+        assert "(`hours`)" in text
+        assert asked.arrived == 0
+
+
+async def test_an_approval_does_not_cover_a_day_that_others_used_up(running: Running) -> None:
+    """A day's limit that the approver saw stays covered, whatever the day comes to; another one does not."""
+    limits = replace(LIMITS, new_per_day=1)
+    async with asking(running, answering(CREATED), limits) as asked:
+        first = await asked.bench.ask(create(500))
+        await asked.decide(first, ApprovalState.APPROVED)
+        assert (await asked.bench.ask(create(100))).status == 207
+        again = await asked.bench.ask(create(500))
+        assert kind_of(again) == (403, "approval-required")
+        assert [each["rule"] for each in said(again)["violations"]] == ["budget", "new_per_day"]
+        await asked.decide(again, ApprovalState.APPROVED)
+        asked.ledger.used = DayUse(30)
+        assert (await asked.bench.ask(create(500))).status == 207
+        await asked.last()
+        assert asked.ledger.used.created == 31
+
+
+async def test_a_day_that_is_used_up_at_the_last_moment_holds_an_approved_write_back(running: Running) -> None:
+    """Another write is counted after the approval was found: nothing is sent or counted, and the next attempt asks."""
+    limits = replace(LIMITS, new_per_day=1)
+    async with asking(running, answering(CREATED), limits) as asked:
+        await asked.approve(create(500))
+        asked.ledger.turn = asyncio.Event()
+        sending = asyncio.create_task(asked.bench.ask(create(500)))
+        await asked.bench.settled(lambda: asked.ledger.waiting == 1)
+        asked.ledger.used = DayUse(1)
+        asked.ledger.turn.set()
+        answer = await sending
+        assert kind_of(answer) == (503, "ledger-unavailable")
+        assert "other writes were counted meanwhile" in said(answer)["detail"]
+        assert (asked.arrived, asked.ledger.used.created) == (0, 1)
+        again = await asked.bench.ask(create(500))
+        assert [each["rule"] for each in said(again)["violations"]] == ["budget", "new_per_day"]
+
+
+async def test_a_question_with_fewer_violations_does_not_answer_one_with_more(running: Running) -> None:
+    """Both are asked at the same time, on either side of the end of the hours: each waits for its own."""
+    async with asking(running, answering(CREATED), HOURS) as asked:
+        asked.values.turn.clear()
+        early = asyncio.create_task(asked.bench.ask(UPDATE))
+        await asked.bench.settled(lambda: asked.values.reads == 1)
+        asked.now = NIGHT
+        late = asyncio.create_task(asked.bench.ask(UPDATE))
+        await asked.bench.settled(lambda: asked.values.reads == 2)
+        asked.values.turn.set()
+        await early
+        assert [each["rule"] for each in said(await late)["violations"]] == ["budget", "hours"]
 
 
 async def test_values_that_cannot_be_read_again_hold_an_approved_write_back(running: Running) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from proxy.app.workers.channel import Channel
 from proxy.app.workers.worker_approvals import WorkerApprovals, WorkersApprovals
 from proxy.errors import LedgerUnavailable, StateUnavailable, UnknownApproval
-from proxy.events import ApprovalState, Event
+from proxy.events import ApprovalState, Event, SpendRule, SpendViolation
 from proxy.spend.approval_keeper import RETRY_SECONDS, ApprovalKeeper
 from proxy.spend.approvals import Approval, ApprovalOver, ApprovalTerms, WriteToApprove
 from proxy.spend.freezes import FreezeEntry, Freezes
@@ -38,7 +38,15 @@ MEANWHILE = (
 SUDDENLY = (
     *("loosen and tighten", "other limits", "freeze", "freeze and unfreeze", "freeze and unfreeze all"),
     *("hear of freezes", "the clock jumps", "the clock is set back", "the clock is set far back"),
+    *("a limit is reached", "a limit is free again"),
 )
+BUDGET = SpendViolation(SpendRule.BUDGET, "campaigns[0].budget.budget", "500", "EUR", "180")
+"""What every write is over."""
+REACHED = (
+    SpendViolation(SpendRule.HOURS, "", "2027-01-15 18:00", "", "mon-fri 08:00-17:00"),
+    SpendViolation(SpendRule.NEW_PER_DAY, "", "11", "", "10"),
+)
+"""What writes are over at times."""
 FAR_BACK = 3600.0
 """Seconds by which the clock is set back: more than it jumps forward in a step."""
 Sudden = tuple[str, int]
@@ -220,6 +228,7 @@ class Interleavings:
 
     def __init__(self) -> None:
         self.jump = 0.0
+        self.reached = set[int]()
         self.documents = Documents()
         self.replicas = [Replica(self.documents, self.wall) for _ in range(2)]
         self.snapshot: tuple[float, dict[str, str]] = (0.0, {})
@@ -254,26 +263,29 @@ class Interleavings:
         approvals, version = replica.workers[worker], replica.version
         if not version or replica.freezes.is_frozen("agent"):
             return
-        digest = f"{value} {version}"
+        violations = BUDGET, *(REACHED[place] for place in sorted(self.reached))
+        write = WriteToApprove(
+            "agent", f"{value} {version}", version, "POST /sp/campaigns", "/sp/campaigns", "a", "eu", "1", violations
+        )
         with contextlib.suppress(LedgerUnavailable):
-            found = await approvals.find("agent", digest)
-            if found.approval is None:
-                await self._ask(number, worker, digest, version)
+            found = await approvals.find("agent", write.digest)
+            if found.approval is None or found.approval.is_too_narrow(violations):
+                await self._ask(number, worker, write)
             elif found.approval.state is ApprovalState.APPROVED:
                 if between is not None:
                     self._let_happen_at_once(between)
-                await self._use(number, worker, found.approval, digest, leaves=leaves)
+                await self._use(number, worker, found.approval, write, leaves=leaves)
 
-    async def _ask(self, number: int, worker: int, digest: str, version: str) -> None:
+    async def _ask(self, number: int, worker: int, write: WriteToApprove) -> None:
         replica = self.replicas[number]
         through = {place: each.since for place, each in enumerate(self.replicas)}
-        write = WriteToApprove("agent", digest, version, "POST /sp/campaigns", "/sp/campaigns", "a", "eu", "1", ())
         asked = await replica.workers[worker].ask(write)
         if asked is not None:
-            assert asked.write == write
-            self.asked.setdefault(asked.id, (digest, through, replica.known))
+            assert asked.write.digest == write.digest
+            assert set(write.violations) <= set(asked.write.violations), "it shows less than the write violates"
+            self.asked.setdefault(asked.id, (write.digest, through, replica.known))
 
-    async def _use(self, number: int, worker: int, approval: Approval, digest: str, *, leaves: bool) -> None:
+    async def _use(self, number: int, worker: int, approval: Approval, write: WriteToApprove, *, leaves: bool) -> None:
         replica, over = self.replicas[number], set(self.over)
         now, through = self.wall(), replica.since
         if not await replica.workers[worker].use("agent", approval.id):
@@ -287,10 +299,11 @@ class Interleavings:
         assert approval.id not in over, "it had been denied or was void"
         assert now < self.approved[approval.id] + TERMS.valid_for, "it had expired"
         assert now > self.approved[approval.id] - FAR_BACK + 600.0, "it had been approved later, by a clock set back"
-        assert approval.write.digest == digest, "another write passed"
+        assert approval.write.digest == write.digest, "another write passed"
+        assert set(write.violations) <= set(approval.write.violations), "the approver saw fewer violations"
         if approval.id in self.asked:  # else the answer to the question was lost
             asked, before, known = self.asked[approval.id]
-            assert asked == digest
+            assert asked == write.digest
             # Freezes are numbered as they happen: one before the last that was known was over when this was asked for.
             assert max(through.freezes, default=0) <= max(known, default=0), "a freeze came between"
             assert through.reloads == before[number].reloads, "the limits were others meanwhile"
@@ -410,6 +423,10 @@ class Interleavings:
                 self._hear_of_freezes()
             case "the clock jumps":
                 self.jump += 320.0
+            case "a limit is reached":
+                self.reached.add(number)
+            case "a limit is free again":
+                self.reached.discard(number)
             case "the clock is set far back":
                 self.jump -= FAR_BACK
             case _:
@@ -493,6 +510,7 @@ def run_steps(steps: list[Step]) -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(STEPS, min_size=4, max_size=8))
 @example([Step((0, 0, 1, 0), "500", "v1", [("the clock is set far back", 0)], None)])
+@example([Step((0, 0, 1, 0), "500", "v1", [("a limit is reached", 0)], None)])
 def test_no_interleaving_lets_an_unapproved_write_pass(steps: list[Step]) -> None:
     """Whatever happens, and in whatever order."""
     run_steps(steps)

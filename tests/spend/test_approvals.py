@@ -15,6 +15,7 @@ from proxy.spend.approval_questions import AbsentApprovals
 from proxy.spend.approvals import (
     CLOCK_SKEW,
     FROZEN,
+    FURTHER,
     KEPT_SECONDS,
     LIMITS_CHANGED,
     MAX_CHARACTERS,
@@ -54,6 +55,9 @@ WRITE = WriteToApprove(
     2,
 )
 PENDING, APPROVED, DENIED, EXPIRED, USED, VOID = ApprovalState
+[OF_BUDGET] = WRITE.violations
+OF_HOURS = SpendViolation(SpendRule.HOURS, "", "2027-01-15 18:00", "", "mon-fri 08:00-17:00")
+OF_DAY = SpendViolation(SpendRule.BUDGET_PER_DAY, "", "900", "EUR", "800")
 
 
 def at(seconds: float, mark: str = "p.2", **changes: Any) -> Circumstances:
@@ -97,6 +101,11 @@ def attempt(change: Callable[[ApprovalBook], ApprovalBook], book: ApprovalBook) 
         return book
 
 
+def ask_again(book: ApprovalBook, *violations: SpendViolation) -> ApprovalBook:
+    """A book after its write came again with these violations, without the question that may have followed."""
+    return ApprovalBook(book.ask("a2", WRITE._replace(violations=violations), at(30)).approvals[:1])
+
+
 Change = Callable[[ApprovalBook], ApprovalBook]
 APPROVE: Change = lambda book: book.decide("a1", ApproverDecision(APPROVED, "anna"), at(30))  # noqa: E731 - a table's row
 DENY: Change = lambda book: book.decide("a1", ApproverDecision(DENIED, "ben", "No."), at(30))  # noqa: E731 - as above
@@ -128,7 +137,11 @@ CHANGES: dict[str, tuple[Change, dict[ApprovalState, ApprovalState]]] = {
     "clocks that differ": (lambda book: book.settle(at(-290)), {}),
     "a moment": (lambda book: book.settle(at(3609.9)), {}),
     "other approvals": (lambda book: book.use("a2", at(30)).give_back("a2", "", at(30)).void("a2", "", at(30)), {}),
-    "the same question": (lambda book: ApprovalBook(book.ask("a2", WRITE, at(30)).approvals[:1]), {}),
+    "the same question": (lambda book: ask_again(book, OF_BUDGET), {}),
+    "a question with another violation": (
+        lambda book: ask_again(book, OF_BUDGET, OF_HOURS),
+        {PENDING: VOID, APPROVED: VOID},
+    ),
     "a look": (lambda book: book.forget(NOW + 86400), {}),
 }
 
@@ -164,6 +177,47 @@ def test_a_question_lasts_for_pending_for() -> None:
     approval = only(asked(when=at(5, freezes=freezes)))
     assert approval == Approval("a1", WRITE, PENDING, NOW + 5, NOW + 86405, freezes=freezes, change="p.2")
     assert only(asked(when=at(5, freezes=freezes)).settle(at(6, freezes=freezes))).is_live
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "is_covered"),
+    [
+        ([OF_BUDGET], [OF_BUDGET], True),
+        ([OF_BUDGET, OF_HOURS], [OF_BUDGET], True),
+        ([OF_BUDGET], [OF_BUDGET, OF_HOURS], False),
+        ([OF_HOURS], [OF_BUDGET], False),
+        ([OF_HOURS], [OF_HOURS._replace(value="2027-01-15 19:00")], True),
+        ([OF_DAY], [OF_DAY._replace(value="1200")], True),
+        ([OF_DAY], [OF_DAY._replace(currency="USD")], False),
+        ([OF_BUDGET], [OF_BUDGET._replace(path="campaigns[1].budget.budget")], False),
+        ([OF_BUDGET], [OF_BUDGET._replace(rule=SpendRule.BID)], False),
+    ],
+)
+def test_an_approval_covers_the_limits_that_its_approver_saw(
+    seen: list[SpendViolation], now: list[SpendViolation], is_covered: bool
+) -> None:
+    """Rule, place and currency count, not what the day has come to; an approval that covers less ends, and what is
+    violated now is asked about."""
+    book = asked(write=WRITE._replace(violations=tuple(seen)))
+    book = book.decide("a1", ApproverDecision(APPROVED, "anna"), at(10))
+    again = book.ask("a2", WRITE._replace(violations=tuple(now)), at(20))
+    if is_covered:
+        assert again is book
+        return
+    ended, new = again.approvals
+    assert (ended.state, ended.because, ended.ended_at) == (VOID, FURTHER, NOW + 20)
+    assert (new.id, new.state, new.write.violations) == ("a2", PENDING, tuple(now))
+
+
+def test_a_question_with_another_violation_needs_a_free_place() -> None:
+    """The approval ends nevertheless; a pending one leaves its own place."""
+    terms = replace(TERMS, max_pending=1)
+    wider = WRITE._replace(violations=(OF_BUDGET, OF_HOURS))
+    full = decided(APPROVED).ask("a2", WRITE._replace(digest="d2"), at(20))
+    states = [(each.id, each.state) for each in full.ask("a3", wider, at(30, terms=terms)).approvals]
+    assert states == [("a1", VOID), ("a2", PENDING)]
+    states = [(each.id, each.state) for each in asked().ask("a3", wider, at(30, terms=terms)).approvals]
+    assert states == [("a1", VOID), ("a3", PENDING)]
 
 
 def test_an_approval_lasts_for_valid_for() -> None:

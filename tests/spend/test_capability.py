@@ -48,16 +48,18 @@ class OneProfile(EmptyDirectory):
 
 
 class FakeLedger:
-    """Counts like the real one. `is_away` makes it unavailable; a `turn` that is set holds each reservation."""
+    """Counts like the real one. `is_away` makes it unavailable; a `turn` holds each reservation until it is set."""
 
     def __init__(self) -> None:
         self.used = DayUse()
         self.is_away = False
         self.keys: list[DayKey] = []
         self.turn: asyncio.Event | None = None
+        self.waiting = 0
 
     async def reserve(self, key: DayKey, wanted: Reservation, limits: SpendLimits | None) -> tuple[bool, DayUse]:
         if self.turn is not None:
+            self.waiting += 1
             await self.turn.wait()
         used = await self.look(key)
         granted = limits is None or limits.new_per_day is None or used.created + wanted.created <= limits.new_per_day
