@@ -83,8 +83,9 @@ def judge_outcome(status: int, content_type: bytes, body: bytes | None) -> Write
 
 
 def judge_answer(content_type: bytes, body: bytes, identifier: object) -> WriteOutcome:
-    """The outcome of the one JSON-RPC message with this id. It is unknown unless exactly one answer has the id, and
-    where an error may come from a server that began to carry the message out."""
+    """The outcome of the one JSON-RPC message with this id, as far as its answer proves it: unknown unless exactly one
+    answer has the id. A server or a tool that fails may have changed something before. Only an error for a message that
+    is not understood, and results of items, show what was not done."""
     try:
         messages, _ = _read_response(content_type, body) if body.strip() else (None, None)
     except (ValueError, RecursionError):
@@ -95,7 +96,9 @@ def judge_answer(content_type: bytes, body: bytes, identifier: object) -> WriteO
     error = answers[0].get("error", _NONE)
     if error is not _NONE and (not isinstance(error, dict) or error.get("code") not in _NEVER_BEGUN):
         return UNKNOWN
-    return _of_answer(answers[0])
+    found = _of_answer(answers[0])
+    is_proven = error is not _NONE or found.items is not None or found.outcome is not Outcome.FAILURE
+    return found if is_proven else UNKNOWN
 
 
 def find_failed_items(content_type: bytes, body: bytes) -> frozenset[int]:

@@ -239,8 +239,12 @@ ANSWER = {"jsonrpc": "2.0", "id": 7, "result": {"isError": True, "content": [{"t
 @pytest.mark.parametrize(
     ("content", "outcome"),
     [
-        (ANSWER, Outcome.FAILURE),
-        ([ANSWER], Outcome.FAILURE),
+        (ANSWER, Outcome.UNKNOWN),
+        ([ANSWER], Outcome.UNKNOWN),
+        (tool({"code": "400", "details": "no"}, failed=True) | {"id": 7}, Outcome.UNKNOWN),
+        (tool({"code": "400", "details": "no"}) | {"id": 7}, Outcome.UNKNOWN),
+        (tool(lists(0, 2), failed=True) | {"id": 7}, Outcome.FAILURE),
+        (tool(lists(1, 2), failed=True) | {"id": 7}, Outcome.PARTIAL),
         (ANSWER | {"result": {"content": []}}, Outcome.SUCCESS),
         (ANSWER | {"id": 8}, Outcome.UNKNOWN),
         ([ANSWER, ANSWER], Outcome.UNKNOWN),
@@ -253,7 +257,7 @@ ANSWER = {"jsonrpc": "2.0", "id": 7, "result": {"isError": True, "content": [{"t
     ],
 )
 def test_the_outcome_of_one_message(content: object, outcome: Outcome) -> None:
-    """Only its own answer counts, and an error only where nothing was begun."""
+    """Only its own answer counts, and a failure only where nothing was begun or each item has a result."""
     assert judge_answer(b"application/json", json.dumps(content).encode(), 7).outcome is outcome
 
 

@@ -153,6 +153,7 @@ MESSAGES: dict[str, tuple[Any, Any]] = {
     "a notification with a query that fails": ([call(TOOL, CAMPAIGN), call(QUERY, {}, id=1)], [REFUSED]),
     "a call and a query that fails": ([call(TOOL, CAMPAIGN, id=2), call(QUERY, {}, id=1)], [REFUSED]),
     "a call with an internal error": (call(TOOL, CAMPAIGN, id=1), BROKEN),
+    "a call of a tool that fails": (call(TOOL, CAMPAIGN, id=1), REFUSED),
     "a call answered as another": (call(TOOL, CAMPAIGN, id=2), REFUSED),
 }
 
