@@ -16,6 +16,7 @@ import pytest
 from proxy.errors import StateError
 from proxy.events import ApprovalState, RequestFinished, SpendMode, UsedApproval, ValueChange
 from proxy.forwarding.decision import RequestContext
+from proxy.routing.table import Selection
 from proxy.spend.approval_keeper import ApprovalKeeper
 from proxy.spend.approvals import FURTHER, ApprovalTerms
 from proxy.spend.capability import SpendMemory
@@ -204,6 +205,26 @@ async def test_an_approval_does_not_hold_for_another_login_of_the_account(runnin
         assert kind_of(await asked.bench.ask(UPDATE)) == (403, "approval-required")
         asked.bench.apply(table=table)
         assert (await asked.bench.ask(UPDATE)).status == 207
+
+
+async def test_an_approval_of_a_removed_account_lets_nothing_pass(running: Running) -> None:
+    """The write is another one by whichever account it would leave now; the approvals show the account's name."""
+    async with asking(running, answering(CREATED)) as asked:
+        await asked.approve(UPDATE)
+        [approved] = await asked.keeper.list()
+        table = asked.bench.rules.table
+        [entry] = table.accounts.values()
+        other = replace(entry, name="other")
+        names = {"other": Selection(other)}
+        asked.bench.apply(table=replace(table, accounts={"other": other}, names=names))
+        answer = await asked.bench.ask(UPDATE)
+        assert kind_of(answer) == (403, "approval-required")
+        assert said(answer)["approval_id"] != approved.id
+        asked.bench.apply(table=replace(table, accounts={}, names={}))
+        assert kind_of(await asked.bench.ask(UPDATE)) == (400, "account-required")
+        assert asked.arrived == 0
+        shown = [(each.write.account, each.state) for each in await asked.keeper.list()]
+        assert shown == [(entry.name, ApprovalState.APPROVED), ("other", ApprovalState.PENDING)]
 
 
 @pytest.mark.parametrize("other", [b"Amazon-Ads-AccountId: a\r\nConnection: %b\r\n", b"Amazon_Ads_AccountId: a\r\n"])
