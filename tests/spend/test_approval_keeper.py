@@ -470,6 +470,21 @@ async def test_other_limits_end_what_was_asked_before() -> None:
         assert await bench.keeper.use("other", other)
 
 
+@virtual_time
+async def test_replicas_with_different_limits_end_each_others_approvals() -> None:
+    """As in a rolling update that changes the limits: each has only what was asked under its own."""
+    old = Bench()
+    new = Bench(old.store)
+    new.keeper.follow(TERMS, {"agent": "v2", "other": "w1"})
+    async with old:
+        approved, other = await old.approved(), await old.approved(WRITE._replace(client="other", limits="w1"))
+        async with new:
+            assert await new.state(approved) is VOID
+            newer = await new.approved(WRITE._replace(limits="v2"))
+            assert await old.state(newer) is VOID
+            assert await old.keeper.use("other", other)
+
+
 @pytest.mark.parametrize("between", [{"agent": "v2"}, {}, {"other": "w1"}])
 @virtual_time
 async def test_limits_that_were_others_while_the_program_ran_otherwise(between: dict[str, str]) -> None:
