@@ -27,6 +27,7 @@ from tests.support.processes import until
 ENVIRON = {"PATH": os.environ["PATH"]}
 SOON = 0.3
 """Seconds that a command gets which never ends."""
+SILENT = "it wrote nothing to its standard error; run it as this user to see why"
 
 
 def ran(*arguments: str, folder: Path, seconds: float = PATIENCE, environ: Mapping[str, str] = ENVIRON) -> CommandRun:
@@ -118,7 +119,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_began(tmp_path: Path) -
     """A background process of its group, too, which ignores polite signals."""
     script = "trap '' TERM; sleep 1000 & echo $! > pid; wait"
     run = ran("sh", "-c", script, folder=tmp_path, seconds=SOON)
-    assert run.problem == "the command sh did not end within 0.3 s, and was killed with all that it began"
+    assert run.problem == f"the command sh did not end within 0.3 s, and was killed with all that it began; {SILENT}"
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not is_running(pid))
 
@@ -315,7 +316,13 @@ def test_a_failure_names_the_key_the_command_the_code_and_the_complaint(written:
     assert expected in told.splitlines()
     assert "listen: is not an address" in told
     told = problems_of(written("exit 2"))
-    assert "it wrote nothing to its standard error; run it as this user to see why" in told
+    assert f"ended with exit code 2; {SILENT}" in told
+
+
+@pytest.mark.parametrize("script", ["true", "head -c 65537 /dev/zero"])
+def test_a_problem_that_says_what_to_do_has_no_further_advice(written: Callable[..., Path], script: str) -> None:
+    """The command did what the sentence says, so that running it by hand shows nothing new."""
+    assert SILENT not in problems_of(written(script))
 
 
 def test_no_secret_is_in_a_complaint(written: Callable[..., Path], tmp_path: Path) -> None:
@@ -441,10 +448,7 @@ def test_a_failure_keeps_the_former_output(commands: Commands, path: Path) -> No
     commands.fails = {"one": "ended with exit code 1"}
     assert not commands.run("one")
     assert secret_of(reading(path, commands, "{command: [one]}")) == "first"
-    told = (
-        "accounts.acme.client_secret: the command one ended with exit code 1; it wrote nothing to its standard error; "
-        "run it as this user to see why; the last value stays in use"
-    )
+    told = "accounts.acme.client_secret: the command one ended with exit code 1; the last value stays in use"
     assert commands.outputs.problems() == (told,)
     commands.fails = {}
     commands.run("one")

@@ -201,14 +201,18 @@ def _problem(ending: _Ending, code: int | None, watched: _Watched, seconds: floa
         return "was killed, as the program stops"
     if ending is _Ending.LATE and code == 0:
         return f"left a program behind that held its output open for {seconds:g} s, and was killed; redirect its output"
+    advice = (
+        "" if watched.errors.strip() else "; it wrote nothing to its standard error; run it as this user to see why"
+    )
     if ending is _Ending.LATE:
-        return f"did not end within {seconds:g} s, and was killed with all that it began"
+        return f"did not end within {seconds:g} s, and was killed with all that it began{advice}"
     if ending is _Ending.LONG:
         return f"printed more than {OUTPUT_BYTES // 1024} KiB, and was killed; it must print the secret alone"
     if ending is _Ending.UNKNOWN:
         return "ended with an unknown exit code; start the proxy so that SIGCHLD is not ignored"
     if code:
-        return f"ended by signal {-code} ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
+        how = f"ended by signal {-code} ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
+        return f"{how}{advice}"
     try:
         text = watched.output.decode("utf-8")
     except UnicodeDecodeError:

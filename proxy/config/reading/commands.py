@@ -164,7 +164,7 @@ class CommandOutputs:
         if run.stopped:
             return False
         stderr = shortened(self._cleaned(run)) if run.stderr else ""
-        problem = f"{run.problem}; {_told(stderr)}" if run.problem else ""
+        problem = f'{run.problem}; it wrote: "{stderr}"' if run.problem and stderr else run.problem
         with self._lock:
             before = self._states.get(command)
             kept = before.output if before is not None else None
@@ -227,13 +227,6 @@ class CommandOutputs:
             if len(value) >= _LEAST_MASKED and any(word in name.upper() for word in _SECRET_WORDS)
         )
         return redaction.clean(run.stderr)
-
-
-def _told(stderr: str) -> str:
-    """What a command says of its failure, as the rest of a sentence."""
-    return (
-        f'it wrote: "{stderr}"' if stderr else "it wrote nothing to its standard error; run it as this user to see why"
-    )
 
 
 @contextlib.contextmanager
