@@ -208,7 +208,7 @@ from tests.config.test_file import ACCOUNT, problems_of
             "reports.named.r.order.columns: is set as well as file",
         ),
         ("reports: {named: {r: daily}}", "reports.named.r: must hold keys, not a text"),
-        ("routes: [a]", "routes: must hold keys, not a list"),
+        ("routes: [a]", "routes: must hold keys, not a list ("),
         ("routes: {r: {account: acme, profile: first}}", "routes.r.profile: is not a profile id (digits)"),
         ("routes: {acme: {account: acme}}", "routes.acme: is the name of an account too"),
         ("routes: {EU: {account: acme}}", "routes.EU: is the name of a region"),

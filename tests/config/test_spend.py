@@ -120,7 +120,7 @@ def test_what_is_no_amount_is_told(tmp_path: Path, written: object) -> None:
     ("spend", "said"),
     [
         (None, ": is empty; write {} to refuse"),
-        ("enforce", ": must hold keys, not a text"),
+        ("enforce", ": must hold keys, not a text; there are: mode, budget, bid,"),
         ({"budgets": {"USD": 1}}, ".budgets: unknown key; did you mean 'budget'?"),
         ({"cap": 1}, ": holds an unknown key; there are: mode, budget, bid,"),
         ({"beyond": "ask"}, ".beyond: is not one of refuse, approve"),
@@ -128,7 +128,7 @@ def test_what_is_no_amount_is_told(tmp_path: Path, written: object) -> None:
         ({"mode": "dry-run"}, ".mode: is not one of enforce, observe"),
         ({"budget": None}, ".budget: is empty; write a limit, or leave the key out"),
         ({"budget": {}}, ".budget: is without a currency; write an amount for each"),
-        ({"budget": 200}, ".budget: must hold keys, not a number"),
+        ({"budget": 200}, ".budget: is without a currency; write an amount for each, such as {USD: 200}"),
         ({"bid": {"usd": 1}}, ".bid.usd: is not a currency; write its code in three capital letters"),
         ({"bid": {"$": 1}}, ".bid.NAME: is not a currency"),
         ({"bid_adjustment": None}, ".bid_adjustment: is empty; write a limit"),

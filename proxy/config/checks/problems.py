@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.model.expected import WrongValue
+from proxy.config.model.expected import Expected, WrongValue
 from proxy.config.model.key_names import RENAMED, did_you_mean, known_keys, shown_path, shown_variable
 from proxy.config.model.section import Path
 from proxy.config.reading.document import TwiceKey
@@ -70,8 +70,9 @@ def _source(path: Path, lines: Mapping[Path, int], origins: Mapping[Path, str]) 
 def _expectation(error: ErrorDetails, path: Path) -> str:
     context: Mapping[str, Any] = error.get("ctx") or {}
     name = error["type"]
-    if name == "value_error" and isinstance(context.get("error"), WrongValue):
-        return str(context["error"])
+    if name == "value_error" and isinstance(wrong := context.get("error"), WrongValue):
+        known = known_keys(path) if wrong.expected is Expected.KEYS else ()
+        return f"{wrong}; there are: {', '.join(known)}" if known else str(wrong)
     if name == "extra_forbidden":
         return _unknown_key(path)
     if name == "missing":

@@ -82,7 +82,7 @@ def shown_path(path: Path) -> str:
 
 
 def known_keys(path: Path) -> tuple[str, ...]:
-    """The keys that may stand under a path; none where it leads to no section."""
+    """The keys that may stand under a path; none where it leads to no section, or to names."""
     model: type[BaseModel] = Config
     is_name = False
     for part in path:
@@ -92,7 +92,7 @@ def known_keys(path: Path) -> tuple[str, ...]:
         key = keys_of(model).get(part)
         model = key.section or _NoSection if key is not None else _NoSection
         is_name = key is not None and key.holds is Holds.NAMED_SECTIONS
-    return tuple(keys_of(model))
+    return () if is_name else tuple(keys_of(model))
 
 
 class _NoSection(BaseModel):

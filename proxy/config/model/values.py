@@ -360,10 +360,7 @@ def _digits(value: object) -> str:
 
 def parse_amounts(value: Any) -> Mapping[Any, Any]:
     """Amounts by currency, one at least."""
-    amounts = parse_mapping(value)
-    if not amounts:
-        raise WrongValue(Expected.AMOUNTS)
-    return amounts
+    return _filled_mapping(value, Expected.AMOUNTS)
 
 
 def parse_currency(value: Any) -> str:
@@ -383,10 +380,13 @@ def parse_allowed_operation(value: Any) -> str:
 
 def parse_claims(value: Any) -> Mapping[Any, Any]:
     """What the claims of a token must be, one at least."""
-    claims = parse_mapping(value)
-    if not claims:
-        raise WrongValue(Expected.CLAIMS)
-    return claims
+    return _filled_mapping(value, Expected.CLAIMS)
+
+
+def _filled_mapping(value: Any, expected: Expected) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping) or not value:
+        raise WrongValue(expected)
+    return value
 
 
 def parse_claim(value: Any) -> tuple[str, ...]:
