@@ -22,6 +22,7 @@ from proxy.net.session import opened, proxy_url, why_unreachable
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from proxy.app.token_checks import TokenChecks
     from proxy.config import Config
@@ -73,7 +74,7 @@ class JwksKeeper:
         for name, provider in config.identity_providers.items():
             if name not in self._readers:
                 if provider.jwks.file is not None:
-                    self._take(name, provider, _try(provider.jwks.file.read_bytes))
+                    self._take(name, provider, _read_file(provider.jwks.file))
                 self._readers[name] = _Reader(self, provider, outbound)
 
     def miss(self, name: str) -> None:
@@ -192,21 +193,25 @@ async def load_keys(session: HttpSession, provider: IdentityProviderConfig, outb
     """The keys of a provider as they are now, or a clause about why they cannot be read."""
     file = provider.jwks.file
     if file is not None:
-        return _try(file.read_bytes)
+        return _read_file(file)
     try:
-        document = await _ask(session, provider, outbound)
+        return _parse(await _ask(session, provider, outbound))
     except _NotRead as problem:
         return str(problem)
-    return _try(lambda: document)
 
 
-def _try(load: Callable[[], bytes]) -> KeySet | str:
+def _read_file(file: Path) -> KeySet | str:
     try:
-        return parse_jwks(load())
+        return _parse(file.read_bytes())
+    except OSError as error:
+        return f"cannot be read: {file}: {error.strerror}"
+
+
+def _parse(document: bytes) -> KeySet | str:
+    try:
+        return parse_jwks(document)
     except UnusableKeys as error:
         return f"cannot be used: {error}"
-    except OSError as error:
-        return f"cannot be read: {error.strerror or type(error).__name__}"
 
 
 class _NotRead(Exception):

@@ -1,11 +1,11 @@
 """`check`: Check the configuration, the tokens and the profiles.
 
-It gets a token for each account and lists its profiles in every region. Each problem is one line that says what to do;
-the exit code is then 1. --as tells whether a client's request would pass, and which rule decides; with --body or
---arguments also what its limits on spending say of the write. --as-jwt
-tells which client a JWT is, or what does not fit. --diff tells which consents a change of the
-configuration makes void. --offline checks the configuration, and the files, directories and
-addresses that the proxy needs to start. None of the four contacts Amazon.
+It gets a token for each account, lists its profiles in every region, and reads the keys of identity providers. Each
+problem is one line that says what to do; the exit code is then 1. --as tells whether a client's request would pass, and
+which rule decides; with --body or --arguments also what its limits on spending say of the write. --as-jwt tells which
+client a JWT is, or what does not fit. --diff tells which consents a change of the configuration makes void. --offline
+checks the configuration, and the files, directories and addresses that the proxy needs to start. None of the four
+contacts Amazon.
 
 Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
 """
@@ -170,10 +170,14 @@ def check_accounts(config: Config, *, offline: bool = False) -> int:
     findings = asyncio.run(_try_all(config))
     answers().print(_table(findings))
     tell_findings(findings)
-    unknown = [*unlisted_profiles(config, findings)]
-    for sentence in unknown:
+    problems = [*unlisted_profiles(config, findings)]
+    if config.identity_providers:
+        from proxy.commands.token_check import unread_providers  # not above: it loads what verifies signatures
+
+        problems += unread_providers(config)
+    for sentence in problems:
         complain(sentence)
-    if start.refusals or unknown or not all(finding.is_sound for finding in findings):
+    if start.refusals or problems or not all(finding.is_sound for finding in findings):
         return FAILED
     say("Everything works.")
     return OK

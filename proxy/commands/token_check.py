@@ -1,4 +1,6 @@
-"""`check --as-jwt FILE`: which client a JWT is, or what does not fit. It tells the operator what would be right."""
+"""What `check` says of identity providers: those whose keys cannot be read, and with `--as-jwt FILE` which client a JWT
+is, or what does not fit. It tells the operator what would be right.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,7 @@ def _find_problems(config: Config, token: UnverifiedToken, provider: IdentityPro
     if token.algorithm not in provider.algorithms:
         yield f"(alg): {shown(token.algorithm)} is none of {', '.join(sorted(provider.algorithms))}."
     else:
-        yield from _find_wrong_signature(asyncio.run(_read_keys(config, provider.name)), token)
+        yield from _find_wrong_signature(asyncio.run(_read_keys(config, provider.name))[provider.name], token)
     try:
         check_times(token.claims, now, requires_nbf=provider.requires_nbf)
     except TokenRefused as refused:
@@ -112,11 +114,22 @@ def _find_wrong_signature(found: KeySet | str, token: UnverifiedToken) -> Iterat
         yield "(signature): it is wrong. The token was changed, or is of another issuer."
 
 
-async def _read_keys(config: Config, name: str) -> KeySet | str:
+def unread_providers(config: Config) -> Iterator[str]:
+    """A sentence for each identity provider whose tokens cannot be checked now."""
+    for name, found in asyncio.run(_read_keys(config, *config.identity_providers)).items():
+        problem = found if isinstance(found, str) else found.problem
+        if problem:
+            yield f"identity_providers.{name}: its keys {problem}; its tokens are refused with 503 until they are read"
+
+
+async def _read_keys(config: Config, *providers: str) -> dict[str, KeySet | str]:
+    """The keys of these providers as the proxy would read them, or clauses about why they cannot be read."""
     names = Names(ask=resolver_of(config))
     session = make_session(names)
     try:
-        return await load_keys(session, config.identity_providers[name], config.upstream.proxy)
+        sections = (config.identity_providers[name] for name in providers)
+        found = await asyncio.gather(*(load_keys(session, each, config.upstream.proxy) for each in sections))
+        return dict(zip(providers, found, strict=True))
     finally:
         await session.close()
         names.stop()

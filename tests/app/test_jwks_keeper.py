@@ -244,7 +244,7 @@ async def test_a_file_is_read_at_once_and_again_by_each_reload(bench: Bench, tmp
     path = tmp_path / "jwks.json"
     bench.follow(filed(path))
     [note] = await bench.keeper.read_first()
-    assert "its keys cannot be read: No such file or directory" in note
+    assert f"its keys cannot be read: {path}: No such file or directory" in note
     path.write_text(jwks(FIRST))
     bench.follow(filed(path))
     assert bench.ids == ["first"]

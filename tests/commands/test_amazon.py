@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from proxy.commands.login import SignInRefused, read_answer
 from proxy.commands.profiles import print_profiles
 from proxy.config import Config, load
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
+from tests.support.issuers import Signer, jwks
 from tests.support.patience import PATIENCE
 from tests.support.ready_program import ready
 
@@ -259,6 +261,31 @@ async def test_a_profile_that_nobody_lists_is_told(shell: Shell, tmp_path: Path)
     assert "accounts.default.default_profile: the account 'default' cannot access this profile" in result.err
     assert "routes.none.profile: the account" in result.err
     assert "routes.brand" not in result.err
+
+
+async def test_an_identity_provider_without_keys_is_told(shell: Shell, tmp_path: Path) -> None:
+    """Its clients would get 503; another provider's keys are read, and not told."""
+    (tmp_path / "jwks.json").write_text(jwks(Signer()))
+    (tmp_path / "none.json").write_text('{"keys": []}')
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/jwks"
+    sources = {
+        "read": "file: jwks.json",
+        "missing": "file: absent",
+        "empty": "file: none.json",
+        "gone": f'url: "{closed}"',
+    }
+    providers = (f"{name}: {{issuer: {name}, audience: x, jwks: {{{source}}}}}" for name, source in sources.items())
+    (tmp_path / "proxy.yaml").write_text(f"identity_providers: {{{', '.join(providers)}}}")
+    result = await shell.run("check", "--config", str(tmp_path / "proxy.yaml"))
+    assert (result.code, "Everything works." in result.out) == (1, False)
+    told = [line for line in result.err.splitlines() if "identity_providers" in line]
+    refused = "its tokens are refused with 503 until they are read"
+    missing = f"its keys cannot be read: {tmp_path}/absent: No such file or directory; {refused}"
+    assert told[0] == f"ads-proxy: identity_providers.missing: {missing}"
+    assert told[1].startswith("ads-proxy: identity_providers.empty: its keys cannot be used: it has no usable key")
+    assert told[2].startswith("ads-proxy: identity_providers.gone: its keys cannot be read: ")
+    assert len(told) == 3
 
 
 async def test_credentials_of_odd_shape_are_told(shell: Shell) -> None:

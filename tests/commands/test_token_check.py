@@ -101,7 +101,7 @@ def test_keys_that_cannot_be_read_are_told(folder: Path, capsys: pytest.CaptureF
     (folder / "jwks.json").unlink()
     code, said = told(folder, capsys, RS.token(service_account(NOW, aud="x")))
     assert code == 1
-    assert "No (jwks): the keys cannot be read: No such file or directory." in said
+    assert f"No (jwks): the keys cannot be read: {folder}/jwks.json: No such file or directory." in said
     assert "No (aud)" in said
 
 
