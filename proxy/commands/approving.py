@@ -10,11 +10,17 @@ from urllib.parse import quote
 
 import typer
 
-from proxy.commands.addresses import at_addresses
-from proxy.commands.asking import Unanswered, exchange, shown_key
-from proxy.commands.status import refused, unanswered
+from proxy.commands.asking import (
+    Unanswered,
+    exchange,
+    explain_silence,
+    explain_status,
+    find_admin,
+    members_of,
+    shown_key,
+)
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
-from proxy.config import admin_address, admin_key, approver_key, environment
+from proxy.config import approver_key, environment
 from proxy.config.model.references import check_secret_text
 from proxy.errors import ConfigurationError
 from proxy.secret import Secret
@@ -59,14 +65,13 @@ class ApprovalQueue:
     @classmethod
     def of(cls, command: str, admin_listen: str | None, config: Path | None, env_file: Path | None) -> ApprovalQueue:
         """The queue at the address of the options or the configuration. Raises `ConfigurationError`."""
-        environ = at_addresses(environment(env_file), admin_listen=admin_listen)
-        return cls(command, admin_address(config, environ), admin_key(config, environ), approver_key(environ))
+        return cls(command, *find_admin(admin_listen, config, env_file), approver_key(environment(env_file)))
 
     def list(self, *, show_all: bool = False) -> QueueAnswer:
         """The queue, or all approvals."""
         answer = self._ask(f"{_PATH}?all=1" if show_all else _PATH)
         if not answer.problem and "approvals" not in answer.members:
-            return QueueAnswer(problem=refused(self.admin, answer.status).problem)
+            return QueueAnswer(problem=explain_status(self.admin, answer.status))
         return answer
 
     def get(self, identifier: str) -> QueueAnswer:
@@ -80,7 +85,7 @@ class ApprovalQueue:
 
     def _checked(self, answer: QueueAnswer) -> QueueAnswer:
         if not answer.problem and not answer.members.keys() >= _MEMBERS:
-            return QueueAnswer(problem=refused(self.admin, answer.status).problem)
+            return QueueAnswer(problem=explain_status(self.admin, answer.status))
         return answer
 
     def _ask(self, target: str, body: bytes | None = None) -> QueueAnswer:
@@ -92,14 +97,14 @@ class ApprovalQueue:
         try:
             code, answered = exchange(self.admin, target, TIMEOUT, headers, body)
         except Unanswered as why:
-            return QueueAnswer(problem=unanswered(self.admin, why).problem)
-        members = _object_of(answered)
+            return QueueAnswer(problem=explain_silence(self.admin, why))
+        members = members_of(answered)
         if code == 200:
             return QueueAnswer(code, members)
         detail = members.get("detail")
         if code in _EXPLAINED and isinstance(detail, str):
             return QueueAnswer(code, members, f"{self.command}: {printable(detail)}")
-        problem = refused(self.admin, code).problem
+        problem = explain_status(self.admin, code)
         if code == 401 and self.approver is None:
             problem += "; or an approver's key in ADS_PROXY_APPROVER_KEY (or ADS_PROXY_APPROVER_KEY_FILE)"
         return QueueAnswer(code, members, problem)
@@ -197,12 +202,3 @@ def _violated(violation: Mapping[str, Any]) -> str:
         limit = f"limit {violation['limit']}{currency}"
     at = f" ({violation['path']})" if violation["path"] else ""
     return f"{violation['value']}{currency}, {limit}{at}"
-
-
-def _object_of(body: bytes) -> dict[str, Any]:
-    """The members of an answer; none for what is no JSON object."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -1,15 +1,19 @@
-"""A question to the admin listener of the running proxy."""
+"""Questions to the admin listener of the running proxy: where it is, what it answers, and why it does not."""
 
 from __future__ import annotations
 
 import http.client
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from proxy.commands.addresses import at_addresses
 from proxy.commands.terminal import printable
+from proxy.config import admin_address, admin_key, environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from proxy.config import Address
     from proxy.secret import Secret
@@ -17,6 +21,13 @@ if TYPE_CHECKING:
 
 class Unanswered(Exception):
     """No answer came; the text says why, in the words of the system or of a program that does not speak HTTP."""
+
+
+def find_admin(admin_listen: str | None, config: Path | None, env_file: Path | None) -> tuple[Address, Secret | None]:
+    """Address and key of the listener, by the options --admin-listen, --config and --env-file. Raises
+    `ConfigurationError`."""
+    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
+    return admin_address(config, environ), admin_key(config, environ)
 
 
 def ask_admin(
@@ -52,3 +63,29 @@ def exchange(
         raise Unanswered(printable(why)) from None
     finally:
         connection.close()
+
+
+def members_of(body: bytes) -> dict[str, Any]:
+    """The members of an answer; none for what is no JSON object."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def explain_silence(admin: Address, why: Unanswered) -> str:
+    """The problem if no program answers at this address."""
+    return f"{admin} does not answer ({why}); start the proxy, or give its admin_listen with --admin-listen or --config"
+
+
+def explain_status(admin: Address, code: int) -> str:
+    """The problem if what answers with this status is no admin listener of ours, or wants another key."""
+    if code == 401:
+        return (
+            f"{admin} needs the admin key; give the running proxy's configuration with --config, or set "
+            "ADS_PROXY_ADMIN__KEY (or ADS_PROXY_ADMIN__KEY_FILE)"
+        )
+    if code == 429:
+        return f"{admin} got too many wrong keys; wait a minute"
+    return f"{admin} answers {code}; give the admin_listen of ads-proxy with --admin-listen or --config"

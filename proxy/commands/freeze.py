@@ -10,23 +10,21 @@ Example: ads-proxy freeze agent --because 'It raises bids' --config proxy.yaml
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxy.commands.addresses import at_addresses
-from proxy.commands.asking import Unanswered, ask_admin
+from proxy.commands.asking import Unanswered, ask_admin, explain_silence, explain_status, find_admin, members_of
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
-from proxy.commands.status import frozen_writes, refused, unanswered
+from proxy.commands.status import frozen_writes
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
-from proxy.config import admin_address, admin_key, environment
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from proxy.config import Address
+    from proxy.secret import Secret
 
 TIMEOUT = 30.0
 """Seconds for an answer: a state store that hangs holds it up, and the freeze is in force meanwhile."""
@@ -49,26 +47,23 @@ def freeze(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return change_freeze("freeze", client, because, (admin_listen, config, env_file))
+    return change_freeze("freeze", client, because, *find_admin(admin_listen, config, env_file))
 
 
-def change_freeze(action: str, client: str, because: str, where: tuple[str | None, Path | None, Path | None]) -> int:
-    """Have the running proxy freeze or unfreeze. `where` are --admin-listen, --config and --env-file."""
-    admin_listen, config, env_file = where
-    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
-    admin, key = admin_address(config, environ), admin_key(config, environ)
+def change_freeze(action: str, client: str, because: str, admin: Address, key: Secret | None) -> int:
+    """Have the running proxy freeze or unfreeze. Returns the exit code."""
     form = {"client": client, "because": because, "by": _own_name()}
     try:
         code, body = ask_admin(admin, f"/console/{action}", TIMEOUT, key, form)
     except Unanswered as why:
-        complain(unanswered(admin, why).problem)
+        complain(explain_silence(admin, why))
         return FAILED
-    answer = _read(body)
+    answer = members_of(body)
     if code == 404 and "detail" in answer:
         complain(f"{action}: {printable(answer['detail'])}")
         return FAILED
     if code != 200 or not answer.keys() >= _MEMBERS:
-        complain(refused(admin, code).problem)
+        complain(explain_status(admin, code))
         return FAILED
     say(said_of(action, client))
     for line in frozen_writes({"freezes": {**answer, "problem": ""}}):
@@ -95,12 +90,3 @@ def _own_name() -> str:
     except (KeyError, OSError):  # an id that the system has no name for, as in containers
         user = f"uid {os.getuid()}"
     return f"{user}@{socket.gethostname()}"
-
-
-def _read(body: bytes) -> dict[str, Any]:
-    """The members of an answer; none for what is no JSON object."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

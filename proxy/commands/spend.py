@@ -16,13 +16,12 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from proxy.commands.addresses import at_addresses
+from proxy.commands.asking import find_admin
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.status import SCREEN, ask
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
-from proxy.config import admin_address, admin_key, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,8 +45,7 @@ def spend(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
-    return print_spend(admin_address(config, environ), admin_key(config, environ), client, as_json=as_json)
+    return print_spend(*find_admin(admin_listen, config, env_file), client, as_json=as_json)
 
 
 def print_spend(admin: Address, key: Secret | None, client: str = "", *, as_json: bool = False) -> int:

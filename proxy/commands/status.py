@@ -9,7 +9,6 @@ Example: ads-proxy status --account acme
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -20,13 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.advice import with_options_in_use
-from proxy.commands.addresses import at_addresses
-from proxy.commands.asking import Unanswered, ask_admin
+from proxy.commands.asking import Unanswered, ask_admin, explain_silence, explain_status, find_admin, members_of
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
-from proxy.config import admin_address, admin_key, environment
 from proxy.errors import ConfigurationError
 from proxy.events import NEEDS_OPERATOR
 from proxy.regions import REGION_NAMES
@@ -57,8 +54,7 @@ def status(
 ) -> int:
     if show_all and account:
         raise ConfigurationError(("--all and --account: give one of them",))
-    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
-    admin, key = admin_address(config, environ), admin_key(config, environ)
+    admin, key = find_admin(admin_listen, config, env_file)
     return print_status(admin, key, as_json=as_json, account=account, show_all=show_all)
 
 
@@ -123,37 +119,13 @@ def ask(admin: Address, key: Secret | None, *, account: str = "", after: str = "
     try:
         code, body = ask_admin(admin, f"/status?{query}" if query else "/status", TIMEOUT, key)
     except Unanswered as why:
-        return unanswered(admin, why)
+        return StatusAnswer(problem=explain_silence(admin, why))
     if code == 404:
         return StatusAnswer(problem=f"--account: unknown account at {admin}; `ads-proxy status` lists the accounts")
-    status = None
-    with contextlib.suppress(ValueError, RecursionError):
-        status = json.loads(body) if code == 200 else None
-    if not isinstance(status, dict) or not status.keys() >= _MEMBERS:
-        return refused(admin, code)
+    status = members_of(body)
+    if code != 200 or not status.keys() >= _MEMBERS:
+        return StatusAnswer(problem=explain_status(admin, code))
     return StatusAnswer(status)
-
-
-def unanswered(admin: Address, why: Unanswered) -> StatusAnswer:
-    """The problem if no program answers at this address."""
-    return StatusAnswer(
-        problem=f"{admin} does not answer ({why}); start the proxy, or give its admin_listen with --admin-listen or "
-        "--config"
-    )
-
-
-def refused(admin: Address, code: int) -> StatusAnswer:
-    """The problem if what answers with this status is no admin listener of ours, or wants another key."""
-    if code == 401:
-        return StatusAnswer(
-            problem=f"{admin} needs the admin key; give the running proxy's configuration with --config, or set "
-            "ADS_PROXY_ADMIN__KEY (or ADS_PROXY_ADMIN__KEY_FILE)"
-        )
-    if code == 429:
-        return StatusAnswer(problem=f"{admin} got too many wrong keys; wait a minute")
-    return StatusAnswer(
-        problem=f"{admin} answers {code}; give the admin_listen of ads-proxy with --admin-listen or --config"
-    )
 
 
 # --- What `status` shows ---------------------------------------------------------------------------------

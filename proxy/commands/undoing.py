@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import json
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from proxy.audit.write_outcome import judge_outcome
 from proxy.commands.addresses import at_addresses
+from proxy.commands.asking import members_of
 from proxy.commands.env import read_key_file
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import load
@@ -137,9 +137,5 @@ def _exchange(write: UndoWrite, proxy: ProxyAddress) -> tuple[int, bytes, bytes]
 
 def _why(body: bytes) -> str:
     """What an answer says went wrong: the sentence of the proxy, or the beginning of what Amazon says."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    detail = found.get("detail") if isinstance(found, dict) else None
+    detail = members_of(body).get("detail")
     return detail if isinstance(detail, str) else body[:_SHOWN].decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.commands.addresses import at_addresses
-from proxy.commands.asking import Unanswered, ask_admin
+from proxy.commands.asking import Unanswered, ask_admin, explain_silence, explain_status
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.terminal import FAILED, OK, complain
 from proxy.config import admin_address, environment
@@ -63,11 +63,10 @@ def _ask(admin: Address, timeout: float) -> str:
     try:
         status, _ = ask_admin(admin, "/readyz", timeout)
     except Unanswered as error:
-        advice = "start the proxy, or give its admin_listen with --admin-listen or --config"
-        return f"{admin} does not answer ({error}); {advice}"
+        return explain_silence(admin, error)
     if status == 200:
         return ""
     if status == 503:
         why = "no account can serve yet, the first lists are not read, no worker serves, or the proxy is stopping"
         return f"{admin} answers 503: {why}; run `ads-proxy check`"
-    return f"{admin} answers {status}; give the admin_listen of ads-proxy with --admin-listen or --config"
+    return explain_status(admin, status)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import getpass
 import socket
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from proxy.admin.view import AccessRules
+from proxy.commands.asking import find_admin
 from proxy.commands.freeze import change_freeze
 from proxy.commands.status import print_status
 from proxy.commands.terminal import FAILED, OK
@@ -30,8 +30,8 @@ async def done(
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the command in front of this program."""
     async with administer(program) as admin:
-        where = f"127.0.0.1:{admin.port}", None, env_file
-        code = await asyncio.to_thread(partial(change_freeze, action, client, "It raises bids", where))
+        found = find_admin(f"127.0.0.1:{admin.port}", None, env_file)
+        code = await asyncio.to_thread(change_freeze, action, client, "It raises bids", *found)
     return code, *capsys.readouterr()
 
 
