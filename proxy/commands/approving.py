@@ -23,6 +23,7 @@ from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import approver_key, environment
 from proxy.config.model.references import check_secret_text
 from proxy.errors import ConfigurationError
+from proxy.observability.plain_lines import change_in_words, violation_in_words
 from proxy.secret import Secret
 from proxy.value_classes import dataclass
 
@@ -171,12 +172,9 @@ def _described(approval: Mapping[str, Any]) -> Iterator[str]:
     where = " ".join(filter(None, (approval["account"], approval["region"], approval["scope"])))
     yield f"  {target}{f' ({operation})' if operation != target else ''}{where and ' of '}{where}"
     for violation in approval["violations"]:
-        yield f"  over {violation['rule']}: {_violated(violation)}"
+        yield f"  over: {violation_in_words(violation)}"
     for change in approval["changes"]:
-        of = f"{change['object']} " if change["object"] else ""
-        before = {None: "not known", "": "none"}.get(change["before"], change["before"])
-        becomes = "unchanged" if before == change["after"] else f"-> {change['after']}"
-        yield f"  {of}{change['member']}: {before} {becomes}"
+        yield f"  {change_in_words(change)}"
     if approval["further"]:
         yield f"  and {approval['further']} more that are not shown"
 
@@ -191,14 +189,3 @@ def _state_of(approval: Mapping[str, Any]) -> str:
         return f"{state} by {approver} at {approval['decided_at']}{why}"
     used = f" at {approval['used_at']}" if approval["used_at"] else ""
     return f"{state}{used}{f', approved by {approver}' if approver else ''}{why}"
-
-
-def _violated(violation: Mapping[str, Any]) -> str:
-    """A violation in words. Pure."""
-    currency = f" {violation['currency']}" if violation["currency"] else ""
-    if violation["limit"] is None:
-        limit = f"no limit in {violation['currency']}" if currency else "no limit"
-    else:
-        limit = f"limit {violation['limit']}{currency}"
-    at = f" ({violation['path']})" if violation["path"] else ""
-    return f"{violation['value']}{currency}, {limit}{at}"

@@ -66,7 +66,7 @@ def exchange(
 
 
 def members_of(body: bytes) -> dict[str, Any]:
-    """The members of an answer; none for what is no JSON object."""
+    """The members of a JSON object; none for anything else."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

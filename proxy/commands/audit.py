@@ -5,7 +5,6 @@ Example: ads-proxy audit verify audit.jsonl
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import astuple
 from datetime import UTC, datetime
@@ -19,13 +18,14 @@ from rich.text import Text
 from proxy.audit.chain import MAX_BREAKS, Examination, read_link
 from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
 from proxy.audit.records import HELD_BACK
+from proxy.commands.asking import members_of
 from proxy.commands.cli_options import ConfigOption, EnvFileOption, ListenOption
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.logs import parse_day
 from proxy.commands.terminal import FAILED, OK, complain, printable, say, tell
 from proxy.config import audit_file, environment
 from proxy.errors import ConfigurationError
-from proxy.observability.plain_lines import violation_in_words
+from proxy.observability.plain_lines import change_in_words, violation_in_words
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -264,19 +264,15 @@ def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
     found: list[ShownChange] = []
     gaps, incomplete, approved = RecordedGaps(wanted.member), 0, ApprovedWrites()
 
-    def look(line: bytes) -> None:
+    def look(record: Mapping[str, Any]) -> None:
         nonlocal incomplete
-        record = _read_record(line)
         approved.look(record)
         if wanted.takes(record):
             found.append(ShownChange.of(record))
             (approved.take if wanted.approved else gaps.look)(record)
         incomplete += wanted.may_take(record)
 
-    beside = read_head(files[-1])
-    examined = Examination(_first_number(files[0]), _noted("", beside))
-    for file in files:
-        _examine(examined, file, look)
+    problems = _read_all(files, look)
     if wanted.approved:
         for line in approved.lines():
             say(line)
@@ -288,9 +284,17 @@ def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
         tell(f"{incomplete} further writes may be among them: not all that they name is recorded.")
     for sentence in gaps.told():
         tell(sentence)
-    problems = [*_told(examined), *_missing(examined, "", beside, files[-1])]
     complain("\n".join(problems))
     return FAILED if problems else OK
+
+
+def _read_all(files: tuple[Path, ...], look: Callable[[Mapping[str, Any]], None]) -> list[str]:
+    """Look at each record of the files, and tell what is wrong with these."""
+    beside = read_head(files[-1])
+    examined = Examination(_first_number(files[0]), _noted("", beside))
+    for file in files:
+        _examine(examined, file, lambda line: look(members_of(line)))
+    return [*_told(examined), *_missing(examined, "", beside, files[-1])]
 
 
 class ApprovedWrites:
@@ -344,13 +348,6 @@ def _moment(record: Mapping[str, Any]) -> str:
 
 def _at(moment: str) -> str:
     return f" at {moment}" if moment else ""
-
-
-def change_in_words(said: Mapping[str, Any]) -> str:
-    """A change as a person reads it, such as `campaign/123 budget.budget: 100 -> 500`."""
-    words = {None: "not known", "": "none"}
-    before, after = (words.get(said.get(name), said.get(name)) for name in ("before", "after"))
-    return f"{said.get('object') or 'new object'} {said.get('member')}: {before} -> {after}"
 
 
 def changed_objects(own: Mapping[str, Any]) -> set[str]:
@@ -468,16 +465,11 @@ def find_record(files: tuple[Path, ...], number: int) -> tuple[Mapping[str, Any]
     """The record of this number, None if the files have no such record or several; and what is wrong with the files."""
     found: list[Mapping[str, Any]] = []
 
-    def look(line: bytes) -> None:
-        record = _read_record(line)
+    def look(record: Mapping[str, Any]) -> None:
         if _part(record, "event").get("sequence") == number:
             found.append(record)
 
-    beside = read_head(files[-1])
-    examined = Examination(_first_number(files[0]), _noted("", beside))
-    for file in files:
-        _examine(examined, file, look)
-    problems = [*_told(examined), *_missing(examined, "", beside, files[-1])]
+    problems = _read_all(files, look)
     return found[0] if len(found) == 1 else None, problems
 
 
@@ -489,14 +481,6 @@ def _first_number(file: Path) -> int:
     except OSError:
         return 1  # it is reported when the file is read
     return link.sequence if link is not None else 1
-
-
-def _read_record(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:

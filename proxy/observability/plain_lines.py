@@ -150,6 +150,14 @@ def violation_in_words(said: Mapping[str, object]) -> str:
     return f"{said.get('rule', '')} {value}, {limit}{path}"
 
 
+def change_in_words(said: Mapping[str, object]) -> str:
+    """A member that a write sets in words, such as `campaign/123 budget.budget: 100 -> 500`."""
+    before, after = said.get("before"), said.get("after")
+    whose = said.get("object") or ("unknown object" if before is None else "new object")
+    was = "not known" if before is None else before or "none"
+    return f"{whose} {said.get('member')}: {was} {'unchanged' if before == after else f'-> {after}'}"
+
+
 def _failed_items(given: Mapping[str, str]) -> list[str]:
     """The words about a write that failed, wholly or in part, although its status reports success."""
     status, outcome = given.get("status", ""), given.get("outcome", "")

@@ -111,7 +111,7 @@ def test_odd_records_of_approved_writes_are_shown(tmp_path: Path, capsys: pytest
     """The values are restored as far as they go."""
     odd = approved(changes=["text", {"member": 5}], violations=["text"], further_changes="")
     assert show((written(tmp_path / "audit.jsonl", [odd]),), ChangeFilter(approved=True)) == 0
-    assert "    new object 5: not known -> not known" in capsys.readouterr().out.splitlines()
+    assert "    unknown object 5: not known unchanged" in capsys.readouterr().out.splitlines()
 
 
 # --- undo

@@ -34,7 +34,7 @@ def test_a_large_write_asks_and_changes_nothing(reader: Reader) -> None:
 def test_an_approver_sees_and_approves_it(reader: Reader) -> None:
     """The queue has what the page shows of it; the approval creates nothing by itself."""
     listed, _ = reader.said_by("ads-proxy approvals --config")
-    assert (listed.code, "over budget: 500 USD, limit 200 USD" in listed.text) == (0, True)
+    assert (listed.code, "over: budget 500 USD, limit 200 " in listed.text) == (0, True)
     said, created = reader.said_by("ads-proxy approve ")
     assert (said.code, created) == (0, 0)
     assert "Approved by anna: agent may send exactly this write once" in said.text
@@ -68,6 +68,6 @@ def test_the_answers_on_the_page_are_the_true_ones(reader: Reader) -> None:
     """The sentences and lines that the page quotes are those that the proxy says."""
     said = "".join(each.text for each in reader.said)
     quoted = [text.removesuffix(" …") for text in re.findall(r'"detail": "(.*?)"', reader.page)]
-    quoted += re.findall(r"^ {6}(POST .*|over .*|budget.budget.*)$", reader.page, re.MULTILINE)
+    quoted += re.findall(r"^ {6}(POST .*|over: .*|new object .*)$", reader.page, re.MULTILINE)
     assert len(quoted) == 5
     assert [text for text in quoted if text not in said] == []

@@ -14,7 +14,7 @@ import pytest
 
 from proxy import events
 from proxy.observability.logs import LEAST_COLUMNS, Format, Logs, columns_of
-from proxy.observability.plain_lines import COLUMNS, render_plain
+from proxy.observability.plain_lines import COLUMNS, change_in_words, render_plain
 from tests.observability.test_metrics import finished
 
 TIME = "2026-01-31T12:00:00.123Z"
@@ -90,6 +90,20 @@ def test_a_judged_write_shows_its_verdict() -> None:
     assert approved[0].endswith("reporting  spend: approved by ann  81 ms")
     refused = plain(status=403, refusal="over-limit", detail="It is over.", spend=judged)
     assert refused[1:] == ["    over-limit It is over. [id-1]"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("campaign/1", "budget.budget", "100", "500"), "campaign/1 budget.budget: 100 -> 500"),
+        (("campaign/1", "budget.budget", "500", "500"), "campaign/1 budget.budget: 500 unchanged"),
+        (("", "state", "", '"PAUSED"'), 'new object state: none -> "PAUSED"'),
+        (("", "budget", None, "500"), "unknown object budget: not known -> 500"),
+    ],
+)
+def test_a_change_is_in_words(change: tuple[str | None, ...], words: str) -> None:
+    """An unknown value is another thing than a member that an object does not have."""
+    assert change_in_words(dict(zip(("object", "member", "before", "after"), change, strict=True))) == words
 
 
 def test_what_there_is_no_room_for_stays_away_the_path_is_cut_last() -> None:
