@@ -205,4 +205,5 @@ def at_start() -> dict[str, list[str]]:
 def of_commands() -> dict[str, list[str]]:
     """The problems of commands, by the file."""
     found = {source.path.stem: whole(_of([source], _OF_COMMANDS)) for source in _sources("commands")}
+    found["of a running proxy"] = whole(Source.read(ROOT / "proxy/commands/asking.py").given_out())
     return {name.replace("_", "-"): texts for name, texts in found.items() if texts}
