@@ -21,7 +21,7 @@ from proxy.events import UNKNOWN, SpendAmount, SpendJudgement, SpendMode, SpendR
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable
 
     from proxy.events import RequestFinished, RequestKind
 
@@ -330,55 +330,3 @@ def _day(at: float) -> str:
 def _date(days: int) -> str:
     """The date so many days after the epoch."""
     return datetime.fromtimestamp(days * _DAY_SECONDS, UTC).date().isoformat()
-
-
-# --- As people and programs read it -------------------------------------------------------------------------
-
-
-def tally_entry(tally: ClientTally | None) -> dict[str, Any]:
-    """What was judged of a client: `judged` by verdict, `violations` by rule, `rules` one by one, and `unknown` by
-    number, the most frequent first. Times are wall-clock time. Pure."""
-    if tally is None:
-        return {"since": None, "last": None, "judged": {}, "modes": {}, "violations": {}, "rules": [], "unknown": {}}
-    modes: dict[str, dict[str, int]] = {}
-    for (mode, verdict), count in sorted(tally.judged.items()):
-        modes.setdefault(mode, {})[verdict] = count
-    return {
-        "since": tally.since,
-        "last": tally.last,
-        "judged": tally.verdicts,
-        "modes": modes,
-        "violations": tally.violations,
-        "rules": [
-            {
-                "rule": rule,
-                "currency": currency,
-                "violations": each.violations,
-                "largest": each.largest,
-                "limit": each.limit,
-            }
-            for (rule, currency), each in sorted(tally.rules.items())
-        ],
-        "unknown": dict(tally.unknown.most_common()),
-    }
-
-
-def held_back_entries(writes: Iterable[ObservedWrite], clean: Callable[[str], str] = str) -> Iterator[dict[str, Any]]:
-    """The writes that were held back, or would have been. `clean` takes secrets out of what came from a client."""
-    for write in writes:
-        judged = write.judged
-        yield {
-            "at": write.at,
-            "client": write.client,
-            "operation": clean(write.operation),
-            "sent": write.sent,
-            "mode": judged.mode.value,
-            "verdict": judged.verdict.value,
-            "violations": [_cleaned(each.members, clean) for each in judged.violations],
-            "further_violations": write.further,
-            "unread": [clean(text) for text in judged.unread],
-        }
-
-
-def _cleaned(members: Mapping[str, str | None], clean: Callable[[str], str]) -> dict[str, str | None]:
-    return {name: value if value is None else clean(value) for name, value in members.items()}

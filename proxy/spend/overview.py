@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from proxy.spend.observations import SpendObservations, held_back_entries, tally_entry
+from proxy.spend.observations import ClientTally, SpendObservations
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from proxy.spend.judge import DayUse
     from proxy.spend.ledger import DayKey
     from proxy.spend.limits import SpendLimits
+    from proxy.spend.observations import ObservedWrite
+
+    Stamp = Callable[[float | None], str | None]
+    Clean = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +33,67 @@ class SpendOverview:
     problem: str = ""
 
 
-def spend_status(
-    overview: SpendOverview, stamp: Callable[[float | None], str | None], clean: Callable[[str], str]
-) -> dict[str, Any]:
-    """The member `spend` of `/status`. `stamp` writes wall-clock time, and `clean` takes secrets out of a text."""
-    held_back = [{**each, "at": stamp(each["at"])} for each in held_back_entries(overview.observed.held_back(), clean)]
-    return {"clients": _client_entries(overview, stamp, clean), "held_back": held_back, "problem": overview.problem}
-
-
-def _client_entries(
-    overview: SpendOverview, stamp: Callable[[float | None], str | None], clean: Callable[[str], str]
-) -> list[dict[str, Any]]:
-    """A line for each client with limits, or of which something was judged."""
+def spend_status(overview: SpendOverview, stamp: Stamp, clean: Clean) -> dict[str, Any]:
+    """The member `spend` of `/status`: each client with limits, or of which something was judged, and what was held
+    back. `stamp` writes wall-clock time, and `clean` takes secrets out of a text."""
     tallies = overview.observed.clients()
-    found = []
-    for name in sorted({*overview.limits, *tallies}):
-        limits, tally = overview.limits.get(name), tally_entry(tallies.get(name))
-        found.append(
-            {
-                "client": name,
-                "mode": limits.mode.value if limits is not None else None,
-                "frozen": name in overview.frozen,
-                "limits": limits_entry(limits) if limits is not None else {},
-                "days": _day_entries(overview.days, name),
-                **tally,
-                "since": stamp(tally["since"]),
-                "last": stamp(tally["last"]),
-                "unknown": {clean(unknown): count for unknown, count in tally["unknown"].items()},
-            }
-        )
-    return found
+    return {
+        "clients": [
+            {**_settings_entry(overview, name), **tally_entry(tallies.get(name), stamp, clean)}
+            for name in sorted({*overview.limits, *tallies})
+        ],
+        "held_back": [held_back_entry(each, stamp, clean) for each in overview.observed.held_back()],
+        "problem": overview.problem,
+    }
+
+
+def _settings_entry(overview: SpendOverview, client: str) -> dict[str, Any]:
+    limits = overview.limits.get(client)
+    return {
+        "client": client,
+        "mode": limits.mode.value if limits is not None else None,
+        "frozen": client in overview.frozen,
+        "limits": limits_entry(limits) if limits is not None else {},
+        "days": _day_entries(overview.days, client),
+    }
+
+
+def tally_entry(tally: ClientTally | None, stamp: Stamp, clean: Clean) -> dict[str, Any]:
+    """What was judged of a client: `judged` by verdict, `violations` by rule, `rules` one by one, and `unknown` by
+    number, the most frequent first."""
+    known = tally or ClientTally(0.0)
+    modes: dict[str, dict[str, int]] = {}
+    for (mode, verdict), count in sorted(known.judged.items()):
+        modes.setdefault(mode, {})[verdict] = count
+    return {
+        "since": stamp(tally.since if tally is not None else None),
+        "last": stamp(tally.last if tally is not None else None),
+        "judged": known.verdicts,
+        "modes": modes,
+        "violations": known.violations,
+        "rules": [
+            {"rule": rule, "currency": currency, **each._asdict()}
+            for (rule, currency), each in sorted(known.rules.items())
+        ],
+        "unknown": {clean(name): count for name, count in known.unknown.most_common()},
+    }
+
+
+def held_back_entry(write: ObservedWrite, stamp: Stamp, clean: Clean) -> dict[str, Any]:
+    """A write that was held back, or would have been."""
+    judged = write.judged
+    violations = (each.members for each in judged.violations)
+    return {
+        "at": stamp(write.at),
+        "client": write.client,
+        "operation": clean(write.operation),
+        "sent": write.sent,
+        "mode": judged.mode.value,
+        "verdict": judged.verdict.value,
+        "violations": [{name: text and clean(text) for name, text in each.items()} for each in violations],
+        "further_violations": write.further,
+        "unread": [clean(text) for text in judged.unread],
+    }
 
 
 def _day_entries(days: Mapping[DayKey, DayUse], client: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from proxy.spend.ledger import DayKey
 from proxy.spend.limits import Hours, SpendLimits
 from proxy.spend.observations import SpendObservations
 from proxy.spend.overview import SpendOverview, amount, limits_entry, spend_status
-from tests.spend.test_observations import NOW, observed, over, unreadable, write
+from tests.spend.test_observations import NOW, observed, over, stamp, unreadable, write
 
 LIMITS = SpendLimits(
     mode=SpendMode.OBSERVE,
@@ -26,10 +26,6 @@ LIMITS = SpendLimits(
     budget_per_day={"USD": Decimal(1000)},
     allow=frozenset({"POST /x"}),
 )
-
-
-def stamp(at: float | None) -> str | None:
-    return None if at is None else f"at {at:.0f}"
 
 
 def test_each_client_has_its_limits_its_days_and_what_was_judged() -> None:
