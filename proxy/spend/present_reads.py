@@ -26,7 +26,8 @@ MAX_READS: Final = 3
 _JSON: Final = "application/json"
 _UNIFIED: Final = "/adsApi/v1"
 _PRODUCT: Final = "adProduct"
-_PRODUCTS: Final = ("SPONSORED_PRODUCTS", "SPONSORED_BRANDS", "SPONSORED_DISPLAY")
+_BRANDS: Final = "SPONSORED_BRANDS"
+_PRODUCTS: Final = ("SPONSORED_PRODUCTS", _BRANDS, "SPONSORED_DISPLAY")
 _FEW: Final = 10
 """Ids that Amazon takes at a time where it lists Sponsored Brands."""
 _MANY: Final = 100
@@ -193,19 +194,15 @@ def find_list(path: str) -> ObjectList | None:
 
 def _unified_lists(written: WrittenObject) -> tuple[ObjectList, ...]:
     """The lists of the ad products that an object may be of: that which the write names, or one after the other."""
-    names = UNIFIED_NAMES.get(written.kind) if written.kind is not None else None
-    if names is None:
+    kind, product = written.kind, written.members.get(_PRODUCT)
+    if kind is None or kind not in UNIFIED_NAMES:
         return ()
-    (member, id_name), product = names, written.members.get(_PRODUCT)
+    member, id_name = UNIFIED_NAMES[kind]
+    path, ids = f"{_UNIFIED}/query/{member}", f"{id_name}Filter"
     products = (product,) if product in _PRODUCTS else _PRODUCTS if product is None else ()
-    path = f"{_UNIFIED}/query/{member}"
-    most = {"SPONSORED_BRANDS": _FEW}
     return tuple(
-        ObjectList(
-            written.kind, id_name, "POST", path, f"{id_name}Filter", member, most=most.get(each, _MANY), product=each
-        )
+        ObjectList(kind, id_name, "POST", path, ids, member, most=_FEW if each == _BRANDS else _MANY, product=each)
         for each in products
-        if written.kind is not None
     )
 
 

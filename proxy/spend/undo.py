@@ -68,10 +68,9 @@ def undo_of(record: Mapping[str, Any]) -> Undo:
         return Undo((), ("The record is not of a write that an approver approved: no other has the values before.",))
     if event.get("outcome") == "failure":
         return Undo((), ("The write failed as a whole: it changed nothing.",))
-    changes = [*_changes(spend.get("changes"))]
     left = [*_warnings(event, spend)]
     named: dict[str, list[_Change]] = {}
-    for each in changes:
+    for each in _changes(spend.get("changes")):
         named.setdefault(each.object, []).append(each)
     items: dict[str, dict[str, Any]] = {}
     for name, of_object in named.items():
@@ -79,10 +78,11 @@ def undo_of(record: Mapping[str, Any]) -> Undo:
         left += lost
         if restored:
             items[name] = restored
-    writes = tuple(_writes(record, items, left))
+    writes, unset = _writes(record, items)
+    left += unset
     if not writes and not left:
         left.append("The write set no value to another than it had.")
-    return Undo(writes, tuple(left))
+    return Undo(tuple(writes), tuple(left))
 
 
 def _warnings(event: Mapping[str, Any], spend: Mapping[str, Any]) -> Iterator[str]:
@@ -182,22 +182,16 @@ def _as_lists(value: Any) -> Any:
 # --- Requests -------------------------------------------------------------------------------------------------
 
 
-def _writes(record: Mapping[str, Any], items: Mapping[str, dict[str, Any]], left: list[str]) -> Iterator[UndoWrite]:
-    """The requests that set these members of these objects. Adds to `left` what no request can set."""
+def _writes(record: Mapping[str, Any], items: Mapping[str, dict[str, Any]]) -> tuple[list[UndoWrite], list[str]]:
+    """The requests that set these members of these objects, and sentences about those that no request can set."""
     path = str(_object(record.get("url")).get("path", ""))
     own = find_list(path)
-    if own is not None:
-        of_kind = {name: item for name, item in items.items() if name.startswith(f"{own.kind}/")}
+    writes, rest = list[UndoWrite](), dict(items)
+    for kind in UNIFIED_NAMES if own is None else (own.kind,):
+        of_kind = {name: rest.pop(name) for name in items if name.startswith(f"{kind}/")}
         if of_kind:
-            yield _earlier(record, path, own, of_kind)
-    else:
-        of_kind = {}
-        for kind in UNIFIED_NAMES:
-            found = {name: item for name, item in items.items() if name.startswith(f"{kind}/")}
-            of_kind |= found
-            if found:
-                yield _unified(record, kind, found)
-    left += [f"{name}: no write of Amazon's is known that sets its members." for name in items if name not in of_kind]
+            writes.append(_unified(record, kind, of_kind) if own is None else _earlier(record, path, own, of_kind))
+    return writes, [f"{name}: no write of Amazon's is known that sets its members." for name in rest]
 
 
 def _earlier(record: Mapping[str, Any], path: str, own: ObjectList, items: Mapping[str, dict[str, Any]]) -> UndoWrite:
