@@ -181,6 +181,8 @@ def _reading_cell(row: MoneyField) -> str:
         return "sets the state `archived`"
     if row.reading is FieldReading.NOTHING:
         return "refused"
+    if row.takes_words:
+        return "any word passes"
     if row.reading is FieldReading.AMOUNT:
         return f"amount in {_currency_words(row.currency)}"
     spelled = (word if word in ("true", "false") else word.upper() for word in sorted(row.words))

@@ -923,7 +923,7 @@ def _act_of(node: _Node, kind: type) -> _Act | None:
         return _Reader._misshapen
     if not is_single:
         return _Reader._without_rows if node.is_outside else _Reader._members if kind is dict else _Reader._list
-    if node.is_money and node.field is None and kind not in (bool, type(None)):
+    if node.is_money and (node.field is None or node.field.takes_words) and kind not in (bool, type(None)):
         return _Reader._money
     return _Reader._text if kind is str and (node.reads_texts or node.is_money) else None
 

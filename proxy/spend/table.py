@@ -115,6 +115,11 @@ class MoneyField:
     __hash__ = object.__hash__
 
     @property
+    def takes_words(self) -> bool:
+        """Whether Amazon takes one of some words here, whichever is harmless, and no amount."""
+        return self.reading is FieldReading.ANYTHING and self.unit.startswith("enum")
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """The path's steps; empty where the row is about no place in a body."""
         nowhere = self.path.startswith("(") or self.path.endswith(_IDENTIFIERS)

@@ -263,6 +263,14 @@ def test_what_is_no_money_passes(members: dict[str, Any]) -> None:
     assert (found.unread, found.unknown) == ((), ())
 
 
+def test_number_in_the_place_of_a_word_is_unreadable() -> None:
+    """Where any word is harmless, under a name that sounds like money, an amount is none of these words."""
+    words = [rest("PUT /sd/adGroups", "application/json", [{"bidOptimization": each}]) for each in ("reach", None)]
+    numbers = [rest("PUT /sd/adGroups", "application/json", [{"bidOptimization": each}]) for each in (101, "101", 1.5)]
+    assert [found.unread for found in words] == [(), ()]
+    assert {unknown_of(found) for found in numbers} == {("field [].bidOptimization",)}
+
+
 @pytest.mark.parametrize("target", ["POST /sp/campaigns", "POST /dsp/audiences"])
 def test_json_in_a_text_of_money_is_unreadable(target: str) -> None:
     """A server that unwraps it finds the amount."""
