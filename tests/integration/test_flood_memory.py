@@ -154,7 +154,13 @@ def resident(running: Serving) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize("keyed", [False, True], ids=["trusted clients", "clients with keys"])
+@pytest.mark.parametrize(
+    "keyed",
+    [
+        pytest.param(True, id="clients with keys"),
+        pytest.param(False, id="trusted clients", marks=pytest.mark.fuzz),  # they use a part of the same memories
+    ],
+)
 async def test_a_flood_leaves_the_program_small(tmp_path: Path, keyed: bool) -> None:
     """Whatever part of requests and responses is new, and of whatever size."""
     async with amazon() as port:

@@ -229,16 +229,16 @@ def uploads_nobody_reads(running: Serving) -> None:
 
 
 def ever_new_heads(running: Serving) -> None:
-    """Twenty thousand heads, no two alike, with ever new paths, profiles, accounts and keys."""
+    """Ten thousand heads, 40 MB of them, no two alike, with ever new paths, profiles, accounts and keys."""
     with connect(running.netloc) as attacker:
         reader = threading.Thread(target=drain, args=(attacker,), daemon=True)
         reader.start()
-        for number in range(20_000):
+        for number in range(10_000):
             name = b"%06d" % number
             attacker.sendall(
                 b"GET /v2/campaigns/%b?%b HTTP/1.1\r\nHost: localhost\r\nX-Filler-%b: %b\r\nX-Ads-Account: no%b\r\n"
                 b"Amazon-Advertising-API-Scope: 77%b\r\nX-Request-Id: r%b\r\n\r\n"
-                % (name, name * 40, name, b"f" * 1500, name, name, name)
+                % (name, name * 40, name, b"f" * 3600, name, name, name)
             )
         attacker.shutdown(socket.SHUT_WR)
         reader.join(PATIENCE)
