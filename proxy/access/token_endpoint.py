@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -77,6 +78,14 @@ class _TokenRequestError(Exception):
         self.description = description
         self.refusal = refusal
 
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """How to authenticate, and when to come again."""
+        if self.status == 401:
+            return ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),)
+        after = self.refusal.retry_after if self.refusal is not None else None
+        return () if after is None else ((b"Retry-After", b"%d" % math.ceil(after)),)
+
 
 def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now: float) -> PlaceholderResponse:
     """Answer a token request; `now` is wall-clock time."""
@@ -89,8 +98,7 @@ def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now
         )
         bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
-        challenge = ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),) if failed.status == 401 else ()
-        return replace(_error(failed.status, failed.error, failed.description, challenge), refusal=failed.refusal)
+        return replace(_error(failed.status, failed.error, failed.description, failed.headers), refusal=failed.refusal)
     access, refresh = clients.issue(asking.identity, bound, now)
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -10,7 +11,9 @@ from proxy.events import HostRefused
 from proxy.intercept.capability import is_passed
 from proxy.intercept.contexts import Contexts
 from proxy.intercept.hosts import AMAZON_HOSTS
+from tests.forwarding.test_waiting_for_keys import NEW, OLD, Desk
 from tests.intercept.conftest import NA, OpenTunnel, connect
+from tests.support.issuers import service_account
 from tests.support.proxy_bench import Running
 from tests.support.wire import HELLO, answering
 
@@ -93,6 +96,19 @@ async def test_host_is_the_target(running: Running, contexts: Contexts) -> None:
     async with running(answering(HELLO), contexts=contexts) as bench:
         got = await bench.ask(b"CONNECT %b:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n" % NA.encode())
         assert got.status == 400
+
+
+async def test_a_connect_whose_jwt_has_a_new_key_is_to_be_sent_again(running: Running, contexts: Contexts) -> None:
+    """It does not wait for the keys: the answer says when, and after their reading the same CONNECT opens a tunnel."""
+    desk = Desk()
+    asked = connect(login=f"nightly:{NEW.token(service_account(time.time()))}")
+    async with running(answering(HELLO), contexts=contexts, clients=desk.clients) as bench:
+        refused = await bench.ask(asked)
+        assert (refused.status, refused.value(b"retry-after"), desk.missed) == (503, b"1", ["cluster"])
+        assert json.loads(refused.body)["type"] == "urn:ads-proxy:error:token-not-checked"
+        desk.put(OLD, NEW)
+        wire = await bench.client(asked)
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_without_interception_connect_is_refused(running: Running) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from urllib.parse import urlencode
 
 import pytest
 
@@ -10,6 +12,10 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from proxy.access.token_endpoint import ASSERTION_TYPE
+from proxy.forwarding import waiting_request
+from tests.forwarding.test_waiting_for_keys import NEW, OLD, Desk
+from tests.support.issuers import service_account
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, answering
 
@@ -131,3 +137,59 @@ async def test_a_token_request_is_at_most_16_kib_on_the_wire(more: int, running:
     async with running(answering(HELLO)) as bench:
         got = await bench.ask(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + wire)
         assert (got.status, b"16384" in got.body) == ((413, True) if more else (200, False))
+
+
+# --- JWTs whose key is not known yet
+
+
+def asserted() -> bytes:
+    """A request of a client by a JWT that is signed with a new key."""
+    token = NEW.token(service_account(time.time()))
+    asked = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION_TYPE, "client_assertion": token}
+    form = urlencode(asked).encode()
+    return HEAD + b"Content-Length: %d\r\n\r\n" % len(form) + form
+
+
+async def test_an_assertion_with_a_new_key_waits_for_the_keys(running: Running) -> None:
+    """It is answered once they are read, on a connection that stays."""
+    desk = Desk()
+    async with running(answering(HELLO), clients=desk.clients) as bench:
+        client = await bench.client(asserted())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        assert (bytes(client.received), bench.accounting.in_flight) == (b"", 1)
+        desk.put(OLD, NEW)
+        given = await client.answer()
+        assert (given.status, json.loads(given.body)["token_type"]) == (200, "bearer")
+        assert ((await bench.events.last()).client, bench.accounting.in_flight) == ("nightly", 0)
+        client.send(asserted())
+        assert (await client.answer()).status == 200
+
+
+async def test_an_assertion_whose_key_nobody_has_is_refused_after_the_wait(running: Running) -> None:
+    """As an OAuth error, like one that is refused at once."""
+    desk = Desk()
+    async with running(answering(HELLO), clients=desk.clients) as bench:
+        client = await bench.client(asserted())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        desk.put(OLD)
+        refused = await client.answer()
+        assert (refused.status, json.loads(refused.body)["error"]) == (401, "invalid_client")
+        assert (await bench.events.last()).refusal == "token-refused"
+
+
+async def test_an_assertion_does_not_wait_for_ever(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor with too many others; the answer says when to come again, and who leaves makes room."""
+    monkeypatch.setattr(waiting_request, "MAX_WAITING_FOR_KEYS", 1)
+    desk = Desk()
+    async with running(answering(HELLO), clients=desk.clients) as bench:
+        first = await bench.client(asserted())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        refused = await bench.ask(asserted())
+        assert (refused.status, refused.value(b"retry-after")) == (503, b"1")
+        assert json.loads(refused.body)["error"] == "temporarily_unavailable"
+        first.close()
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        monkeypatch.setattr(waiting_request, "KEYS_PATIENCE", 0.01)
+        refused = await bench.ask(asserted())
+        assert (refused.status, refused.value(b"retry-after"), len(desk.missed)) == (503, b"1", 4)
+        assert [event.fault for event in bench.events.finished] == ["", "client-gone", ""]
