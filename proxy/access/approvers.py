@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.access.client_keys import locked_out_at
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Approvers:
     """All approvers of a configuration; a reload replaces the whole object."""
 
     approvers: tuple[Approver, ...] = ()
+
+    def locked_out(self) -> dict[str, float | None]:
+        """When each approver is without any key, as wall-clock time; None where one of its keys has no end."""
+        return {approver.name: locked_out_at(approver.keys) for approver in self.approvers}
 
     def identify(self, key: bytes, now: float) -> str | None:
         """The name of the approver with this key; None for an unknown or expired key. `now` is wall-clock time."""

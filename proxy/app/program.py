@@ -466,6 +466,7 @@ class Program:
         )
         self._client_keys = ClientKeyReporter(self.observers, self.metrics, self._uses)
         opened.callback(self._client_keys.begin(self.forwarder.rules.clients).cancel)
+        self.metrics.approver_keys(self.approvers.locked_out())
         self.client_connections = path.client_connections
         opened.push_async_callback(self.tokens.stop)
         await self.tokens.start(token_sources(config))
@@ -514,6 +515,7 @@ class Program:
         if not stay:
             self.client_connections.retire()
         self._client_keys.follow(rules.clients)
+        self.metrics.approver_keys(self.approvers.locked_out())
         await self.directory.reconfigure(lists)
         if self.workers is not None:
             await self.workers.apply(config)

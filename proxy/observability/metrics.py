@@ -192,6 +192,11 @@ KEY_EXPIRY = _gauge(
     "When the last of a client's keys expires, as Unix time; absent if one never expires.",
     ("client",),
 )
+APPROVER_KEY_EXPIRY = _gauge(
+    "approver_key_expiry_timestamp_seconds",
+    "When the last of an approver's keys expires, as Unix time; absent if one never expires.",
+    ("approver",),
+)
 _gauge(
     "tls_certificate_expiry_timestamp_seconds",
     "When the certificate of the client listener expires, as Unix time; absent without TLS.",
@@ -365,6 +370,10 @@ class Metrics:
     def client_keys(self, ends: Mapping[str, float | None]) -> None:
         """Tells until when each client has a key, as wall-clock time; None where one of its keys has no end."""
         self._tables[KEY_EXPIRY].replace({(client,): at for client, at in ends.items() if at is not None})
+
+    def approver_keys(self, ends: Mapping[str, float | None]) -> None:
+        """The same for approvers."""
+        self._tables[APPROVER_KEY_EXPIRY].replace({(name,): at for name, at in ends.items() if at is not None})
 
     def watch_audit(self, counts: Callable[[], AuditNumbers]) -> None:
         """Sets the source of the numbers of the audit stream, read at a scrape."""

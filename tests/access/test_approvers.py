@@ -44,3 +44,8 @@ def test_a_key_has_the_name_of_its_approver_until_it_expires(shown: bytes, now: 
 def test_nobody_is_found_where_nobody_approves() -> None:
     """No key fits."""
     assert Approvers().identify(b"new", 0.0) is None
+
+
+def test_an_approver_is_locked_out_when_the_last_key_expires() -> None:
+    """Never where one of the keys has no end, or where there is none."""
+    assert APPROVERS.locked_out() == {"anna": None, "ben": 200.0, "gone": None}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +180,18 @@ def test_an_approvers_key_is_no_clients_key(proxy: Proxy) -> None:
 
 
 def test_a_reload_changes_who_approves(proxy: Proxy, amazon: SimulatedAmazon) -> None:
-    """A removed approver decides no more, a new one does at once, and what waits is not touched."""
+    """A removed approver decides no more, a new one does at once, and what waits is not touched. The metrics have the
+    expiry of the new one's key."""
     identifier = proxy.ask()
-    alone = {"approvers": [{"name": "carl", "keys": [{"sha256": digest("the-key-of-carl")}]}]}
+    expiry = partial(proxy.running.metric, "approver_key_expiry_timestamp_seconds")
+    assert expiry() == 0
+    alone = {"approvers": [{"name": "carl", "keys": [{"sha256": digest("the-key-of-carl"), "expires": "9999-01-01"}]}]}
     assert proxy.reload(configuration(amazon, proxy.folder, approvals=alone))["success"]
     assert proxy.decide(identifier, ANNA)[0] == 403
     assert proxy.ask() == identifier
     status, document = proxy.decide(identifier, "the-key-of-carl")
     assert (status, document["approver"]) == (200, "carl")
+    assert expiry(approver="carl") > 0
 
 
 def test_the_admin_key_decides_after_a_reload(proxy: Proxy, amazon: SimulatedAmazon) -> None:

@@ -88,6 +88,17 @@ def test_the_end_of_a_clients_last_key_is_told_while_there_is_one() -> None:
     assert value(metrics, "client_key_expiry_timestamp_seconds", client="old") is None
 
 
+def test_the_end_of_an_approvers_last_key_is_told_while_there_is_one() -> None:
+    """An approver whose keys have no end, or who is gone, has no series."""
+    metrics = made()
+    metrics.approver_keys({"anna": 5.0, "ben": None})
+    assert value(metrics, "approver_key_expiry_timestamp_seconds", approver="anna") == 5.0
+    assert value(metrics, "approver_key_expiry_timestamp_seconds", approver="ben") is None
+    metrics.approver_keys({"ben": 7.0})
+    assert value(metrics, "approver_key_expiry_timestamp_seconds", approver="anna") is None
+    assert value(metrics, "approver_key_expiry_timestamp_seconds", approver="ben") == 7.0
+
+
 def test_what_amazon_refused_is_counted_by_its_cause() -> None:
     """Where that is known, each from zero; it is no refusal of the proxy's."""
     metrics = made()
