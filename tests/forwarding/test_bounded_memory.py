@@ -27,6 +27,7 @@ from proxy.bounded_cache import BoundedCache
 from proxy.observability.logs import Logs
 from proxy.routing.table import AccountEntry, Selection
 from tests.support.events import EventRecorder
+from tests.support.independent_readers import QuickReader
 from tests.support.memory_bench import End, MemoryBench, Pipe, usual_rules
 
 ENTRIES = 4096
@@ -181,6 +182,8 @@ def known_clients() -> Clients:
 
 class Flooded(MemoryBench):
     """A proxy with an access log, and with an account whose name can be spelled in many ways."""
+
+    reader = QuickReader
 
     def __init__(self) -> None:
         self.emptied: set[int] = set()

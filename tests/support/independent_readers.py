@@ -140,6 +140,23 @@ class RequestReader:
                 self._h11.start_next_cycle()
 
 
+class QuickReader:
+    """Reads what leaves for Amazon with httptools alone, for tests that send much and ask nothing about its form."""
+
+    trouble = ""
+    latest: Message | None = None
+
+    def __init__(self) -> None:
+        self._httptools = _Httptools(httptools.HttpRequestParser)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes."""
+        self._httptools.feed(data)
+        found, self._httptools.found = self._httptools.found, []
+        self.latest = found[-1] if found else self.latest
+        return found
+
+
 def read_requests(data: bytes) -> list[Message]:
     """The requests that h11 finds in a client's bytes, up to where it complains.
 

@@ -27,7 +27,7 @@ from proxy.net.names import Names
 from proxy.observability.journal import Journal
 from proxy.observability.logs import Logs
 from tests.support.events import EventRecorder
-from tests.support.independent_readers import Message, RequestReader
+from tests.support.independent_readers import Message, QuickReader, RequestReader
 from tests.support.patience import PATIENCE
 from tests.support.rules import changed_rules, rules_for, settings_of
 from tests.support.tokens import NumberedTokens
@@ -129,7 +129,7 @@ class MemoryUpstream(End):
     """
 
     def __init__(self, protocol: asyncio.Protocol, bench: MemoryBench) -> None:
-        self.reader = RequestReader()
+        self.reader = bench.reader()
         self.bench = bench
         self.early = False
         self.unread = bytearray()
@@ -191,6 +191,7 @@ class MemoryBench:
     message as bytes."""
 
     logs: Logs | None = None
+    reader: type[RequestReader | QuickReader] = RequestReader
 
     def __init__(self, **changed: Any) -> None:
         self.messages: list[Message] = []
