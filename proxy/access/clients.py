@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.access.client_certificates import NO_AUTHORITIES, CertificateKey, check_certificate
 from proxy.access.client_keys import ClientKey, KeyUses, KnownKey
 from proxy.access.identity_providers import looks_like_token
-from proxy.access.placeholders import ACCESS, REFRESH, Placeholder, Placeholders
+from proxy.access.placeholders import ACCESS, REFRESH, Holder, Placeholder, Placeholders
 from proxy.access.policy import (
     Policy,
     Verdict,
@@ -346,7 +346,7 @@ class Clients:
         until = min(found.expires, math.inf if keyed is None else keyed.valid_until)
         identity = self._identity(policy, found.bound, key, until)
         of_token = key is not None and key.digest != found.key_digest
-        return replace(identity, token_digest=found.key_digest) if of_token else identity
+        return replace(identity, subject=found.subject, token_digest=found.key_digest) if of_token else identity
 
     def _digests_of(self, name: str) -> tuple[str, ...]:
         """The digests of a client's credentials; an empty one for no client, while no key is required."""
@@ -448,7 +448,8 @@ class Clients:
         name, digest = (identity.name, key.digest) if key is not None else ("", "")
         if key is not None and policy is not None and key in policy.keys and until == key.until:
             until = math.inf  # the end of a key is looked at with each use, and not rounded to a second
-        access = self._placeholders.issue_access(name, identity.token_digest or digest, bound, now, until)
+        holder = Holder(name, identity.token_digest or digest, identity.subject)
+        access = self._placeholders.issue_access(holder, bound, now, until)
         return access, self._placeholders.issue_refresh(name, digest, bound)
 
     def read_refresh(self, identity: ClientIdentity, text: str, now: float) -> str | None:

@@ -13,7 +13,7 @@ import hmac
 import json
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.value_classes import dataclass
 
@@ -32,14 +32,23 @@ _MAX_BYTES = 1024
 class Placeholder:
     """What a placeholder says. `client` is empty where no clients were configured, `bound` where nothing was chosen.
 
-    `expires` is in seconds since the epoch; 0 means never. `key_digest` is that of the key it was issued for: what was
-    found to be so, not what it says.
+    `expires` is in seconds since the epoch; 0 means never. `subject` is the `sub` of the JWT it was issued for, empty
+    for a key. `key_digest` is that of the key it was issued for: what was found to be so, not what it says.
     """
 
     client: str
     bound: str
     expires: int
+    subject: str = ""
     key_digest: str = ""
+
+
+class Holder(NamedTuple):
+    """Who gets an access placeholder: the client, the digest of what it has shown, and the `sub` of its JWT."""
+
+    client: str
+    key_digest: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +57,10 @@ class Placeholders:
 
     key: bytes
 
-    def issue_access(self, client: str, key_digest: str, bound: str, now: float, until: float = math.inf) -> str:
+    def issue_access(self, holder: Holder, bound: str, now: float, until: float = math.inf) -> str:
         """An access placeholder that lives `LIFETIME` seconds, but no longer than `until` (wall-clock time)."""
         expires = int(min(int(now) + LIFETIME, until))
-        return self._seal(ACCESS, Placeholder(client, bound, expires), key_digest)
+        return self._seal(ACCESS, Placeholder(holder.client, bound, expires, holder.subject), holder.key_digest)
 
     def issue_refresh(self, client: str, key_digest: str, bound: str) -> str:
         """A refresh placeholder: what a client of the authorization_code grant refreshes with."""
@@ -74,7 +83,8 @@ class Placeholders:
         return None
 
     def _seal(self, prefix: bytes, content: Placeholder, key_digest: str) -> str:
-        payload = write_payload([content.client, content.bound, content.expires])
+        said: list[str | int] = [content.client, content.bound, content.expires]
+        payload = write_payload([*said, content.subject] if content.subject else said)
         return (prefix + payload + b"." + sign(self.key, prefix, payload, key_digest)).decode("ascii")
 
     def __repr__(self) -> str:
@@ -89,6 +99,8 @@ def _parse(payload: bytes) -> Placeholder | None:
     match content:
         case [str(client), str(bound), int(expires)]:
             return Placeholder(client, bound, expires)
+        case [str(client), str(bound), int(expires), str(subject)]:
+            return Placeholder(client, bound, expires, subject)
     return None
 
 

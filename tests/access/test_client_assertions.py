@@ -45,6 +45,7 @@ def test_an_assertion_identifies_its_client(grant: dict[str, str]) -> None:
     content = json.loads(given.body)
     found = clients.identify(fields(authorization=f"Bearer {content['access_token']}".encode()), NOW)
     assert (found.name, found.scope.bound) == ("nightly", grant.get("refresh_token", ""))
+    assert found.subject == service_account(NOW)["sub"]
     assert content["expires_in"] <= service_account(NOW)["exp"] + 60 - NOW
 
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from proxy.access.placeholders import ACCESS, LIFETIME, REFRESH, Placeholder, Placeholders, sign
+from proxy.access.placeholders import ACCESS, LIFETIME, REFRESH, Holder, Placeholder, Placeholders, sign
 
 MINE = Placeholders(b"k" * 32)
 DIGESTS = {"": ("",), "reporting": ("b" * 64, "a" * 64)}
@@ -22,10 +22,17 @@ def read(text: str, prefix: bytes = ACCESS, placeholders: Placeholders = MINE) -
 
 def test_an_access_placeholder_says_who_what_and_until_when() -> None:
     """Client, bound name, and an hour from now; it looks like Amazon's and fits a header."""
-    text = MINE.issue_access("reporting", "a" * 64, "brand-eu", 1000.9)
-    assert read(text) == Placeholder("reporting", "brand-eu", 1000 + LIFETIME, "a" * 64)
+    text = MINE.issue_access(Holder("reporting", "a" * 64), "brand-eu", 1000.9)
+    assert read(text) == Placeholder("reporting", "brand-eu", 1000 + LIFETIME, key_digest="a" * 64)
     assert text.startswith("Atza|")
     assert text.isascii() and " " not in text and text.count(".") == 2
+
+
+def test_an_access_placeholder_for_a_jwt_says_whose_it_is() -> None:
+    """The longest subject, with signs that JSON escapes, fits as well."""
+    for subject in ("repo:acme/bidder", "\\" * 203):
+        text = MINE.issue_access(Holder("reporting", "a" * 64, subject), "b" * 64, 1000.9)
+        assert read(text) == Placeholder("reporting", "b" * 64, 1000 + LIFETIME, subject, "a" * 64)
 
 
 def test_a_refresh_placeholder_does_not_expire() -> None:
@@ -35,21 +42,21 @@ def test_a_refresh_placeholder_does_not_expire() -> None:
 
 def test_it_survives_a_restart_but_not_another_key() -> None:
     """The key alone decides."""
-    text = MINE.issue_access("", "", "", 0)
+    text = MINE.issue_access(Holder("", ""), "", 0)
     assert read(text, placeholders=Placeholders(b"k" * 32)) is not None
     assert read(text, placeholders=Placeholders(b"x" * 32)) is None
 
 
 def test_a_clients_new_key_ends_its_placeholders() -> None:
     """The signature covers the digest of the key that the client had."""
-    text = MINE.issue_access("reporting", "c" * 64, "", 0)
+    text = MINE.issue_access(Holder("reporting", "c" * 64), "", 0)
     assert read(text) is None
 
 
 def test_each_of_a_clients_keys_has_placeholders_of_its_own() -> None:
     """While one key takes another's place both are good, and each is known for the key it came of."""
     for digest in ("a" * 64, "b" * 64):
-        found = read(MINE.issue_access("reporting", digest, "", 0))
+        found = read(MINE.issue_access(Holder("reporting", digest), "", 0))
         assert found is not None and found.key_digest == digest
 
 

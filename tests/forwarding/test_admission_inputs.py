@@ -22,7 +22,7 @@ import pytest
 from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
-from proxy.access.placeholders import Placeholders
+from proxy.access.placeholders import Holder, Placeholders
 from proxy.access.policy import Policy
 from proxy.bounded_cache import BoundedCache
 from proxy.downstream.ports import Availability
@@ -154,7 +154,7 @@ OPEN = (
     head(b"GET /v2/reports/1", SELECTED).replace(b"Host: 127.0.0.1\r\n", b"").replace(b"/1.1", b"/1.0"),
 )
 PLACEHOLDER = Placeholders(b"key").issue_access(
-    "writer", hashlib.sha256(KEYS["writer"]).hexdigest(), "default", BEGINNING
+    Holder("writer", hashlib.sha256(KEYS["writer"]).hexdigest()), "default", BEGINNING
 )
 KEYED = tuple(
     head(line, b"Authorization: Bearer " + credential, scope, body=b"{}" if line[:3] == b"PUT" else b"")
