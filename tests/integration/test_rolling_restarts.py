@@ -83,7 +83,7 @@ class Clients:
     def _work(self) -> None:
         connection = http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
         for number in itertools.count():
-            if self._stop.wait(0.002):
+            if self._stop.wait(0.03):
                 break
             try:
                 if number % 2:
