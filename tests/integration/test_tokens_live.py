@@ -47,7 +47,7 @@ def test_short_lived_tokens_show_no_seam(amazon: SimulatedAmazon, tmp_path: Path
     began = time.monotonic()
     with serving(tmp_path, amazon.configuration(log={"access": False})) as running:
         running.until_ready()
-        with Load(running, paths=("/v2/profiles", "/eu/v2/profiles"), pause=0.01) as load:
+        with Load(running, paths=("/v2/profiles", "/eu/v2/profiles"), pause=0.03) as load:
             running.until(lambda: running.account()["generation"] >= tokens)
         short_lived(amazon, 3600)
         running.until(lambda: running.metric("token_expiry_timestamp_seconds") > time.time() + 1800)  # none follows it

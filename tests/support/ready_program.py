@@ -202,6 +202,7 @@ def become_the_program(client: socket.socket) -> str:
     """The module to run. Returns in a process that is as it would be at the start; the one that watches over it does
     not return."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which tests under nohup ignore
     message, streams, _, _ = socket.recv_fds(client, LONGEST, 3)
     program = os.fork()
     if program:
