@@ -14,7 +14,10 @@ from tests.support.programs import ROOT
 PAGE = (ROOT / "docs" / "development" / "architecture.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([\w.]+)/?` \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
 APART = {"simulator"}
-WHERE_TO_PUT = ("capability", "header rule", "retry rule", "metric", "configuration key", "command")
+WHERE_TO_PUT = (
+    *("capability", "header rule", "retry rule", "metric", "configuration key", "limit on spending"),
+    *("fact of an approval", "claim to check", "question to the supervisor", "notice", "command"),
+)
 
 
 def test_every_room_has_its_row_in_the_order_of_the_layers() -> None:
