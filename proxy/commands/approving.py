@@ -113,7 +113,9 @@ class ApprovalQueue:
 
 def decide(queue: ApprovalQueue, identifier: str, because: str = "", *, asks: bool) -> int:
     """Show an approval, and decide about it as the queue's command says. `asks` tells whether a terminal is asked
-    first. Returns the exit code; raises `ConfigurationError` without an approver's key."""
+    first. Returns the exit code; raises `ConfigurationError` without an id or an approver's key."""
+    if not identifier.strip(". "):  # such as a variable of a shell that is not set
+        raise ConfigurationError((f"{queue.command}: ID is empty; `ads-proxy approvals` lists the ids",))
     answer = queue.get(identifier)
     may_decide = answer.status != 401 and (answer.status != 200 or answer.members.get("decides_as"))
     if queue.approver is None and not may_decide:

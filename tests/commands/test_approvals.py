@@ -205,6 +205,13 @@ async def test_what_cannot_be_decided_is_one_line(capsys: pytest.CaptureFixture[
     assert err == f"ads-proxy: {command}: the approval is used already, so that nothing was decided\n"
 
 
+@pytest.mark.parametrize("identifier", ["", " ", ".."])
+async def test_an_empty_id_is_told(capsys: pytest.CaptureFixture[str], identifier: str) -> None:
+    """A script whose variable is not set asks about no approval: nothing is decided."""
+    with pytest.raises(ConfigurationError, match="approve: ID is empty; `ads-proxy approvals` lists the ids"):
+        await decided(program(), capsys, "approve", identifier)
+
+
 async def test_a_decision_that_came_too_late_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """The approval has ended after it was shown."""
 
