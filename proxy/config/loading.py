@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from proxy import errors
 from proxy.config.account_files import AccountFileReader, MainFile, read_further_accounts
-from proxy.config.checks.notes import broken_certificates, shared_admin_key
+from proxy.config.checks.contents import broken_certificates, shared_admin_key
 from proxy.config.checks.problems import explain_refusal, explain_twice
 from proxy.config.checks.rules import broken_rules
 from proxy.config.model.accounts import fill_in_redirects
