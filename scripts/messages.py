@@ -173,11 +173,11 @@ def token_failures() -> list[tuple[str, list[str], str]]:
 
 def configuration() -> dict[str, list[str]]:
     """The problems of a configuration, by what they are about."""
-    problems, rules, operations, document, *variables = (
+    problems, rules, contents, commands, operations, document, *variables = (
         Source.read(ROOT / "proxy" / path)
         for path in (
-            *("config/checks/problems.py", "config/checks/rules.py", "routing/operations.py"),
-            "config/reading/document.py",
+            *("config/checks/problems.py", "config/checks/rules.py", "config/checks/contents.py"),
+            *("config/reading/command_run.py", "routing/operations.py", "config/reading/document.py"),
             *("config/reading/variables.py", "config/reading/env_file.py"),
         )
     )
@@ -190,6 +190,7 @@ def configuration() -> dict[str, list[str]]:
         "a key": whole([*map(str, Expected), *problems.given_out()]),
         "keys together": whole([*rules.given_out(), *operations.given_out()]),
         "the file": whole([*explanations, *_of([document], _OF_CONFIGURATION)]),
+        "what a key names": whole([*contents.given_out(), *commands.given_out()]),
         "variables": whole(_of(variables, _OF_CONFIGURATION)),
     }
 
