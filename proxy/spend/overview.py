@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from proxy.spend.limits import Beyond
 from proxy.spend.observations import ClientTally, SpendObservations
 from proxy.value_classes import dataclass
 
@@ -116,6 +117,7 @@ def limits_entry(limits: SpendLimits) -> dict[str, Any]:
         "new_per_day": limits.new_per_day,
         "budget_per_day": None if limits.budget_per_day is None else _amounts(limits.budget_per_day),
         "allow": sorted(limits.allow) or None,
+        "beyond": limits.beyond.value if limits.beyond is Beyond.APPROVE else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

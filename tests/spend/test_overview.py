@@ -10,7 +10,7 @@ import pytest
 from proxy.events import SpendMode, SpendRule, SpendViolation
 from proxy.spend.judge import DayUse
 from proxy.spend.ledger import DayKey
-from proxy.spend.limits import Hours, SpendLimits
+from proxy.spend.limits import Beyond, Hours, SpendLimits
 from proxy.spend.observations import SpendObservations
 from proxy.spend.overview import SpendOverview, amount, limits_entry, spend_status
 from tests.spend.test_observations import NOW, observed, over, stamp, unreadable, write
@@ -25,6 +25,7 @@ LIMITS = SpendLimits(
     new_per_day=5,
     budget_per_day={"USD": Decimal(1000)},
     allow=frozenset({"POST /x"}),
+    beyond=Beyond.APPROVE,
 )
 
 
@@ -60,6 +61,7 @@ def test_limits_are_named_as_their_keys() -> None:
         "new_per_day": 5,
         "budget_per_day": {"USD": "1000"},
         "allow": ["POST /x"],
+        "beyond": "approve",
     }
     assert limits_entry(SpendLimits()) == {}
 
