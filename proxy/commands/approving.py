@@ -66,7 +66,8 @@ class ApprovalQueue:
     @classmethod
     def of(cls, command: str, admin_listen: str | None, config: Path | None, env_file: Path | None) -> ApprovalQueue:
         """The queue at the address of the options or the configuration. Raises `ConfigurationError`."""
-        return cls(command, *find_admin(admin_listen, config, env_file), approver_key(environment(env_file)))
+        environ = environment(env_file)
+        return cls(command, *find_admin(admin_listen, config, environ), approver_key(environ))
 
     def list(self, *, show_all: bool = False) -> QueueAnswer:
         """The queue, or all approvals."""

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from proxy.commands.addresses import at_addresses
 from proxy.commands.terminal import printable
-from proxy.config import admin_address, admin_key, environment
+from proxy.config import admin_address, admin_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +23,12 @@ class Unanswered(Exception):
     """No answer came; the text says why, in the words of the system or of a program that does not speak HTTP."""
 
 
-def find_admin(admin_listen: str | None, config: Path | None, env_file: Path | None) -> tuple[Address, Secret | None]:
-    """Address and key of the listener, by the options --admin-listen, --config and --env-file. Raises
-    `ConfigurationError`."""
-    environ = at_addresses(environment(env_file), admin_listen=admin_listen)
+def find_admin(
+    admin_listen: str | None, config: Path | None, environ: Mapping[str, str]
+) -> tuple[Address, Secret | None]:
+    """Address and key of the listener, by the options --admin-listen and --config and by variables that were read
+    before: a file of them may be a pipe, which can be read once. Raises `ConfigurationError`."""
+    environ = at_addresses(environ, admin_listen=admin_listen)
     return admin_address(config, environ), admin_key(config, environ)
 
 

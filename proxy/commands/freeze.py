@@ -21,6 +21,7 @@ from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileO
 from proxy.commands.completion import client_names
 from proxy.commands.status import frozen_writes
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
+from proxy.config import environment
 
 if TYPE_CHECKING:
     from proxy.config import Address
@@ -47,7 +48,7 @@ def freeze(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return change_freeze("freeze", client, because, *find_admin(admin_listen, config, env_file))
+    return change_freeze("freeze", client, because, *find_admin(admin_listen, config, environment(env_file)))
 
 
 def change_freeze(action: str, client: str, because: str, admin: Address, key: Secret | None) -> int:

@@ -22,6 +22,7 @@ from proxy.commands.completion import client_names
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.status import SCREEN, ask
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
+from proxy.config import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ def spend(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return print_spend(*find_admin(admin_listen, config, env_file), client, as_json=as_json)
+    return print_spend(*find_admin(admin_listen, config, environment(env_file)), client, as_json=as_json)
 
 
 def print_spend(admin: Address, key: Secret | None, client: str = "", *, as_json: bool = False) -> int:

@@ -24,6 +24,7 @@ from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileO
 from proxy.commands.completion import account_names
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, printable, say
+from proxy.config import environment
 from proxy.errors import ConfigurationError
 from proxy.events import NEEDS_OPERATOR
 from proxy.regions import REGION_NAMES
@@ -54,7 +55,7 @@ def status(
 ) -> int:
     if show_all and account:
         raise ConfigurationError(("--all and --account: give one of them",))
-    admin, key = find_admin(admin_listen, config, env_file)
+    admin, key = find_admin(admin_listen, config, environment(env_file))
     return print_status(admin, key, as_json=as_json, account=account, show_all=show_all)
 
 

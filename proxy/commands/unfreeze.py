@@ -12,6 +12,7 @@ from __future__ import annotations
 from proxy.commands.asking import find_admin
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.freeze import BecauseOption, ClientArgument, change_freeze
+from proxy.config import environment
 
 
 def unfreeze(
@@ -21,4 +22,4 @@ def unfreeze(
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    return change_freeze("unfreeze", client, because, *find_admin(admin_listen, config, env_file))
+    return change_freeze("unfreeze", client, because, *find_admin(admin_listen, config, environment(env_file)))

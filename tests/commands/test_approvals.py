@@ -450,3 +450,15 @@ async def test_a_person_who_is_sure_is_not_asked(tmp_path: Path, arguments: tupl
         code, text = await asyncio.to_thread(end)
     assert (code, "Approve?" in text) == (OK, False)
     assert running.book.approvals[1].by == "anna"
+
+
+def test_variables_may_come_through_a_pipe() -> None:
+    """They are read once, so that another program can hand over the keys and none is kept in a file."""
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, b"ADS_PROXY_APPROVER_KEY=%040d\n" % 1)
+        os.close(writer)
+        queue = ApprovalQueue.of("approve", "127.0.0.1:1", None, Path(f"/dev/fd/{reader}"))
+    finally:
+        os.close(reader)
+    assert queue.approver == Secret(f"{1:040d}")

@@ -14,7 +14,7 @@ from proxy.commands.asking import find_admin
 from proxy.commands.freeze import change_freeze
 from proxy.commands.status import print_status
 from proxy.commands.terminal import FAILED, OK
-from proxy.config import Address
+from proxy.config import Address, environment
 from tests.admin.fixtures import KEY, FakeProgram, administer
 from tests.support.ready_program import run_ready
 
@@ -30,7 +30,7 @@ async def done(
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the command in front of this program."""
     async with administer(program) as admin:
-        found = find_admin(f"127.0.0.1:{admin.port}", None, env_file)
+        found = find_admin(f"127.0.0.1:{admin.port}", None, environment(env_file))
         code = await asyncio.to_thread(change_freeze, action, client, "It raises bids", *found)
     return code, *capsys.readouterr()
 
