@@ -25,6 +25,15 @@ pytestmark = pytest.mark.integration
 QUICK = 0.2
 """Seconds between two polls."""
 COLUMNS = ["date", "campaignId", "campaignName", "cost", "sales7d"]
+CAMPAIGNS = 10
+"""Rows of each day."""
+
+
+@pytest.fixture
+def amazon(amazon: SimulatedAmazon) -> SimulatedAmazon:
+    """The simulator as at its start, with small reports."""
+    amazon.control("settings", {"report_rows": CAMPAIGNS})
+    return amazon
 
 
 def configuration(amazon: SimulatedAmazon, tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def made(amazon: SimulatedAmazon) -> int:
 def assert_complete(result: Result, rows: list[dict[str, str]], profiles: list[str]) -> None:
     """All profiles, all days, each row once."""
     keys = [(row["profileId"], row["date"], row["campaignId"]) for row in rows]
-    assert len(keys) == len(set(keys)) == result.rows == len(profiles) * 40 * 50
+    assert len(keys) == len(set(keys)) == result.rows == len(profiles) * 40 * CAMPAIGNS
     assert {row["profileId"] for row in rows} == set(profiles) == {profile.id for profile in result.profiles}
     assert result.stale == ()
 

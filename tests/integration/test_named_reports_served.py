@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.test_named_reports import assert_complete, configuration, finished, result_of
+from tests.integration.test_named_reports import CAMPAIGNS, assert_complete, configuration, finished, result_of
 from tests.support.patience import PATIENCE
 from tests.support.ready_program import ROOT, ready
 from tests.support.running import Serving, SimulatedAmazon, serving
@@ -43,7 +43,7 @@ def test_a_client_gets_the_table_when_it_is_complete(amazon: SimulatedAmazon, tm
     profiles = amazon.facts["profiles"]["eu"][:1]
     given = configuration(amazon, tmp_path, profiles=profiles)
     given["reports"]["reuse_for"] = 0
-    amazon.control("settings", {"strict_reports": True, "report_pending": PENDING})
+    amazon.control("settings", {"strict_reports": True, "report_pending": PENDING, "report_rows": CAMPAIGNS})
     with serving(tmp_path, given) as running:
         running.until(lambda: len(amazon.look("reports")["reports"]) == 2)
         early, problem = read(running, "/-/reports/sp-daily.csv")

@@ -14,6 +14,7 @@ import pytest
 from proxy.reports.store import Result, RunResult
 from proxy.simulator.report_rows import RowPlan
 from tests.integration.test_named_reports import (
+    CAMPAIGNS,
     configuration,
     cut_a_file,
     expire_the_token,
@@ -55,7 +56,7 @@ US, CA, UK, DE, JP = (
 WITHOUT = "9111111111111111111"
 """One that is in none."""
 COUNTRIES = {US: "US", CA: "CA", UK: "UK", DE: "DE", JP: "JP"}
-DAYS, CAMPAIGNS = 40, 50
+DAYS = 40
 
 
 def in_version_1(amazon: SimulatedAmazon, tmp_path: Path, report: dict[str, Any] = REPORT, **changes: Any) -> Any:
@@ -69,7 +70,7 @@ def in_version_1(amazon: SimulatedAmazon, tmp_path: Path, report: dict[str, Any]
 
 @pytest.fixture
 def strict(amazon: SimulatedAmazon) -> SimulatedAmazon:
-    amazon.control("settings", {"strict_reports": True, "report_parts": 3})
+    amazon.control("settings", {"strict_reports": True, "report_parts": 3, "report_rows": CAMPAIGNS})
     return amazon
 
 
