@@ -178,7 +178,8 @@ class ApprovalKeeper:
             )
         identifier = secrets.token_hex(10)
         book = await self._change(write.client, lambda book, at: book.ask(identifier, write, at))
-        return book.find(write.digest, self._wall())
+        found = book.find(write.digest, self._wall())
+        return None if found is not None and found.is_too_narrow(write.violations) else found
 
     async def use(self, client: str, identifier: str) -> bool:
         mark = self._mark()

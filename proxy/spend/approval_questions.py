@@ -18,8 +18,8 @@ class Approvals(Protocol):
         """The pending, approved or denied approval of exactly this write."""
 
     async def ask(self, write: WriteToApprove) -> Approval | None:
-        """The approval that was found or is pending from now on; None where too many are pending. An earlier one that
-        does not show all violations of the write ends."""
+        """The approval that was found or is pending from now on, which shows all violations of the write; None where
+        too many are pending. An earlier one that shows fewer ends if another takes its place."""
 
     async def use(self, client: str, identifier: str) -> bool:
         """Whether this approval was approved, and is used by this request alone from now on."""

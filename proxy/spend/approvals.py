@@ -13,7 +13,8 @@ another book; `approval_keeper` keeps them in the state store.
 Denied, expired, used and void approvals end so; a used one comes back alone where nothing of its write was sent.
 
 An approver decides about the violations that they see. A write that comes again and is over another limit meanwhile,
-such as hours that have ended, is asked about again, and that ends the earlier question or approval.
+such as hours that have ended, is asked about again, and that ends the earlier question or approval. While too many are
+pending, neither happens: what was approved holds again once the write is over no other limit.
 
 Clocks of replicas differ, so no rule compares moments of two of them but two: expiry, and that a moment far ahead shows
 a clock that was set back. An approval has the last changes of
@@ -232,10 +233,11 @@ class ApprovalBook:
 
     def ask(self, identifier: str, write: WriteToApprove, at: Circumstances) -> ApprovalBook:
         """The book with this question under this id, unless the write has one already, or too many are pending. An
-        earlier question that does not show all violations ends."""
+        earlier question that does not show all violations ends, if another one takes its place."""
         known = self.find(write.digest, at.now)
         if known is not None and known.is_too_narrow(write.violations):
-            return self._with(_moved(known, ApprovalState.VOID, at, because=FURTHER)).ask(identifier, write, at)
+            instead = self._with(_moved(known, ApprovalState.VOID, at, because=FURTHER)).ask(identifier, write, at)
+            return self if instead.find(write.digest, at.now) is None else instead
         if known is not None or self.is_full(at.terms):
             return self
         expires_at = at.now + at.terms.pending_for

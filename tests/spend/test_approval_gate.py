@@ -438,6 +438,19 @@ async def test_an_approval_does_not_cover_hours_that_ended_meanwhile(running: Ru
         assert (await asked.bench.ask(UPDATE)).status == 207  # the approver saw more than that
 
 
+async def test_an_approval_outlasts_hours_in_which_no_more_can_be_asked(running: Running) -> None:
+    """At night too many other writes are pending: the write gets 429 then, and passes by day as it was approved."""
+    async with asking(running, answering(CREATED), HOURS) as asked:
+        await asked.approve(UPDATE)
+        for budget in (b"501", b"502"):
+            await asked.bench.ask(UPDATE.replace(b"500", budget))
+        asked.now = NIGHT
+        assert kind_of(await asked.bench.ask(UPDATE)) == (429, "too-many-approvals")
+        assert asked.arrived == 0
+        asked.now = NOON
+        assert (await asked.bench.ask(UPDATE)).status == 207
+
+
 async def test_a_tool_call_hears_of_limits_that_it_reached_meanwhile(running: Running) -> None:
     """The text names the new approval and both limits."""
     arguments = {"body": {"campaigns": [BUDGETED]}}
