@@ -99,7 +99,7 @@ async def test_host_is_the_target(running: Running, contexts: Contexts) -> None:
 
 
 async def test_a_connect_whose_jwt_has_a_new_key_is_to_be_sent_again(running: Running, contexts: Contexts) -> None:
-    """It does not wait for the keys: the answer says when, and after their reading the same CONNECT opens a tunnel."""
+    """A CONNECT does not wait for the keys: the answer says when, and the same one opens a tunnel after that."""
     desk = Desk()
     asked = connect(login=f"nightly:{NEW.token(service_account(time.time()))}")
     async with running(answering(HELLO), contexts=contexts, clients=desk.clients) as bench:

@@ -151,7 +151,7 @@ def asserted() -> bytes:
 
 
 async def test_an_assertion_with_a_new_key_waits_for_the_keys(running: Running) -> None:
-    """It is answered once they are read, on a connection that stays."""
+    """The request is answered once they are read, on a connection that stays."""
     desk = Desk()
     async with running(answering(HELLO), clients=desk.clients) as bench:
         client = await bench.client(asserted())
@@ -166,7 +166,7 @@ async def test_an_assertion_with_a_new_key_waits_for_the_keys(running: Running) 
 
 
 async def test_an_assertion_whose_key_nobody_has_is_refused_after_the_wait(running: Running) -> None:
-    """As an OAuth error, like one that is refused at once."""
+    """The refusal is an OAuth error, like one that comes at once."""
     desk = Desk()
     async with running(answering(HELLO), clients=desk.clients) as bench:
         client = await bench.client(asserted())

@@ -472,7 +472,7 @@ async def test_other_limits_end_what_was_asked_before() -> None:
 
 @virtual_time
 async def test_replicas_with_different_limits_end_each_others_approvals() -> None:
-    """As in a rolling update that changes the limits: each has only what was asked under its own."""
+    """A rolling update may change the limits: each has only what was asked under its own."""
     old = Bench()
     new = Bench(old.store)
     new.keeper.follow(TERMS, {"agent": "v2", "other": "w1"})

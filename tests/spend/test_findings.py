@@ -542,7 +542,7 @@ def test_period_of_a_budget_changes_only_with_the_budget() -> None:
 
 
 def test_period_may_stand_on_either_side_of_the_budget() -> None:
-    """It is as harmless when it was read before as it was the first time, and as unreadable without the budget."""
+    """A period is as harmless when it was read before as at the first time, and as unreadable without the budget."""
     amount, period = ("budget", 5), ("budgetType", "DAILY")
     for members in ((amount, period), (period, amount), (period,), (amount, period), (period, amount), (period,)):
         found = rest("PUT /sp/campaigns", CAMPAIGNS, {"campaigns": [{"campaignId": "5", "budget": dict(members)}]})
