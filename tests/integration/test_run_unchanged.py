@@ -125,11 +125,12 @@ def test_an_authority_exists_for_one_run_alone(tmp_path: Path, amazon: Simulated
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_files_are_gone_after_a_signal(number: signal.Signals, tmp_path: Path, amazon: SimulatedAmazon) -> None:
-    """However the command ends."""
-    process = ReadyProcess("proxy", *configured(tmp_path, amazon), "--", "bash", "-c", f"{SHOW} exec sleep 600")
+    """The command ends by the signal, and the folder with it. A shell would not: it drops one that comes while it waits
+    for another program."""
+    waiting = "import os, signal; print(os.environ['SSL_CERT_FILE'], flush=True); signal.pause()"
+    process = ReadyProcess("proxy", *configured(tmp_path, amazon), "--", sys.executable, "-c", waiting)
     try:
-        line: str = until(lambda: next((each for each in process.output.lines if "bundle.pem" in each), ""))
-        bundle = Path(line.split()[1])
+        bundle = Path(until(lambda: next((each for each in process.output.lines if "bundle.pem" in each), "")).strip())
         assert bundle.exists()
         process.signal(number)
         assert process.wait() == 128 + number
