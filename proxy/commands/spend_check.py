@@ -25,11 +25,12 @@ from proxy.profiles.reach import ReachIndex
 from proxy.profiles.stored_lists import StoredLists
 from proxy.routing.operations import SAFE_METHODS, Effect
 from proxy.routing.table import EmptyDirectory
-from proxy.spend.findings import Payer, WriteFindings, joined, read_query, read_rest, read_tool, row_name
+from proxy.spend.findings import Payer, WriteFindings, joined
 from proxy.spend.judge import judge, reservation_of
 from proxy.spend.limits import Beyond
 from proxy.spend.local_time import local_time
 from proxy.spend.payer import UNKNOWN, payer_of
+from proxy.spend.reading import read_query, read_rest, read_tool, row_name
 from proxy.spend.table import MONEY
 from proxy.strict_json import AlikeNames, JsonBody, TooCostly
 from proxy.tokens.opening import directory_of, open_store

@@ -34,22 +34,14 @@ from proxy.spend.approval_desk import ApprovalDesk, used
 from proxy.spend.approval_desk import text_for_models as desk_text
 from proxy.spend.approval_questions import AbsentApprovals
 from proxy.spend.approvals import WriteToApprove, can_be_shown
-from proxy.spend.findings import (
-    Payer,
-    RestRequest,
-    WriteFindings,
-    joined,
-    media_types_of,
-    read_query,
-    read_tool,
-    row_name,
-)
+from proxy.spend.findings import Payer, WriteFindings, joined
 from proxy.spend.freezes import Freezes
 from proxy.spend.judge import DayUse, Reservation, day_of, judge, judge_day, reservation_of, succeeded_part
 from proxy.spend.ledger import AbsentLedger, DayKey
 from proxy.spend.limits import Beyond
 from proxy.spend.payer import payer_of
 from proxy.spend.present_values import UnknownPresentValues, WrittenBody
+from proxy.spend.reading import RestRequest, media_types_of, read_query, read_tool, row_name
 from proxy.spend.table import MONEY, Kind
 from proxy.spend.write_digest import WriteIdentity, addressing, digest_of
 from proxy.strict_json import AlikeNames, JsonBody, TooCostly

@@ -26,7 +26,7 @@ from proxy.audit.changed_objects import (
 from proxy.events import ValueChange
 from proxy.mcp.tools import INVOKE
 from proxy.spend.canonical_json import canonical_json
-from proxy.spend.findings import find_invoked
+from proxy.spend.reading import find_invoked
 from proxy.spend.table import MONEY
 
 if TYPE_CHECKING:

@@ -547,7 +547,12 @@ async def test_messages_of_mcp_that_cannot_be_read_do_not_leave(running: Running
 
 # --- what judging costs
 
-READING = frozenset(("strict_json.py", "audit/changed_objects.py", "spend/findings.py", "spend/judge.py"))
+READING = frozenset(
+    (
+        *("strict_json.py", "audit/changed_objects.py", "spend/body_walk.py", "spend/findings.py", "spend/judge.py"),
+        *("spend/money_like.py", "spend/reading.py"),
+    )
+)
 """The modules that read and judge a write: they take more calls for a larger one."""
 
 

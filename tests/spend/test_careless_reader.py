@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from proxy.events import SpendVerdict
 from proxy.routing.operations import PUBLISHED, Effect
-from proxy.spend.findings import Payer, WriteFindings, read_rest, read_tool
+from proxy.spend.findings import Payer, WriteFindings
 from proxy.spend.judge import judge
 from proxy.spend.limits import SpendLimits
+from proxy.spend.reading import read_rest, read_tool
 from proxy.spend.table import MONEY, Kind
 from proxy.strict_json import JsonBody
 from tests.fuzz.depth import LONG

@@ -12,9 +12,10 @@ from typing import Any
 from proxy.events import SpendJudgement, SpendRule, SpendVerdict
 from proxy.mcp.tools import INVOKE
 from proxy.routing.operations import PUBLISHED
-from proxy.spend.findings import Payer, WriteFindings, read_rest, read_tool
+from proxy.spend.findings import Payer, WriteFindings
 from proxy.spend.judge import judge
 from proxy.spend.limits import SpendLimits
+from proxy.spend.reading import read_rest, read_tool
 from proxy.spend.table import ANY_MEMBER, ITEM, MONEY, FieldReading, Kind, MoneyField, split_path
 
 PAYER = Payer("USD", "America/Los_Angeles")

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from proxy.events import SpendVerdict
 from proxy.mcp.tools import INVOKE
 from proxy.routing.operations import PUBLISHED
-from proxy.spend.findings import Payer, read_rest, read_tool
+from proxy.spend.findings import Payer
 from proxy.spend.judge import judge
 from proxy.spend.limits import SpendLimits
+from proxy.spend.reading import read_rest, read_tool
 from proxy.strict_json import JsonBody
 
 if TYPE_CHECKING:

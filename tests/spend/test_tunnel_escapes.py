@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.intercept.contexts import Contexts
-from proxy.spend import findings
+from proxy.spend import reading
 from tests.intercept.conftest import OpenTunnel, authority, contexts, open_tunnel, trusting
 from tests.spend.escape import WRITES, among_others, harmless
 from tests.spend.test_escapes import KEY, Arrivals, attacked, plain_request, spending
@@ -39,13 +39,13 @@ async def test_no_write_over_a_limit_leaves_through_a_tunnel(
 async def test_a_body_above_64_kib_is_judged_in_a_thread(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop serves others meanwhile."""
     threads: list[threading.Thread] = []
-    walk = findings.RestRequest.walk
+    walk = reading.RestRequest.walk
 
     def noted(*given: Any) -> Any:
         threads.append(threading.current_thread())
         return walk(*given)
 
-    monkeypatch.setattr(findings.RestRequest, "walk", noted)
+    monkeypatch.setattr(reading.RestRequest, "walk", noted)
     async with attacked(running) as attack:
         content = harmless(among_others(WRITE.content, WRITE.in_list, 999, 0))
         large, body = plain_request(WRITE, content, 70_000)

@@ -12,20 +12,10 @@ from hypothesis import strategies as st
 
 from proxy.mcp.tools import INVOKE, operation_of
 from proxy.routing.operations import PUBLISHED, Effect, Operation
-from proxy.spend import findings
-from proxy.spend.findings import (
-    MAX_DEPTH,
-    MAX_UNREAD,
-    Finding,
-    Payer,
-    RestRequest,
-    WriteFindings,
-    joined,
-    read_query,
-    read_rest,
-    read_tool,
-    row_name,
-)
+from proxy.spend import body_walk, reading
+from proxy.spend.body_walk import MAX_DEPTH, MAX_UNREAD
+from proxy.spend.findings import Finding, Payer, WriteFindings, joined
+from proxy.spend.reading import RestRequest, read_query, read_rest, read_tool, row_name
 from proxy.spend.table import MONEY, Kind
 from proxy.strict_json import JsonBody, differ_clearly
 
@@ -348,10 +338,10 @@ BODIES = st.fixed_dictionaries({"campaigns": st.lists(ITEMS, max_size=4)}, optio
 
 def forget() -> None:
     """Read the next body as if it were the first one."""
-    findings._tree_of.cache_clear()
-    findings._known_way.cache_clear()
-    findings._known_beyond.cache_clear()
-    findings._REMEMBERED.clear()
+    body_walk.tree_of.cache_clear()
+    reading._known_way.cache_clear()
+    body_walk._known_beyond.cache_clear()
+    body_walk._REMEMBERED.clear()
 
 
 def members_of(value: Any) -> int:
@@ -379,14 +369,14 @@ def test_what_was_read_before_changes_nothing(bodies: list[Any], target: str) ->
 
 def test_what_is_remembered_of_forms_is_bounded() -> None:
     """Clients choose the names of members: many forms of objects, and long ones, do not pile up."""
-    body = {"campaigns": [{f"x{number}": 1} for number in range(findings._MAX_FORMS + 1)]}
+    body = {"campaigns": [{f"x{number}": 1} for number in range(body_walk._MAX_FORMS + 1)]}
     for _ in range(2):
         assert rest("PUT /sp/campaigns", CAMPAIGNS, body).unread == ()
-        assert 0 < len(findings._REMEMBERED) <= findings._MAX_FORMS
+        assert 0 < len(body_walk._REMEMBERED) <= body_walk._MAX_FORMS
     forget()
-    long = {"campaigns": [{"x" * (findings._MAX_NAMES + 1): 1}]}
+    long = {"campaigns": [{"x" * (body_walk._MAX_NAMES + 1): 1}]}
     assert rest("PUT /sp/campaigns", CAMPAIGNS, long).unread == ()
-    assert len(findings._REMEMBERED) == 1
+    assert len(body_walk._REMEMBERED) == 1
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/vnd.spCampaign.v4+json", "text/plain", ""])
@@ -864,7 +854,7 @@ def test_a_parameter_that_may_be_money_or_a_state_is_unreadable(query: bytes, na
 
 def test_what_is_remembered_of_bodies_is_bounded() -> None:
     """Clients choose names and words: many and long ones are read like the first, and do not pile up."""
-    for number in range(4 * findings._MAX_TOLD):
+    for number in range(4 * body_walk._MAX_TOLD):
         word, day = "x" * (number % 60 + 1) + "y" * (number // 60), f"day 1{number}"
         found = rest(
             "POST /sp/campaigns", CAMPAIGNS, {"campaigns": [campaign(**{f"n{number}": 1}, state=word, startDate=day)]}
@@ -878,11 +868,11 @@ def test_what_is_remembered_of_bodies_is_bounded() -> None:
         assert [each.value for each in found.findings if each.kind is Kind.DATE] == [long, long]
     operation, _, _ = operation_arguments("POST /sp/campaigns")
     assert operation is not None
-    tree = findings._way_of(operation, CAMPAIGNS.encode(), True).tree
+    tree = reading._way_of(operation, CAMPAIGNS.encode(), True).tree
     assert tree is not None
     item = tree.members["campaigns"].item
     assert item is not None
-    assert max(len(item.members[name].told) for name in ("state", "startDate")) <= findings._MAX_TOLD
+    assert max(len(item.members[name].told) for name in ("state", "startDate")) <= body_walk._MAX_TOLD
 
 
 def test_date_may_be_a_number() -> None:
