@@ -86,7 +86,7 @@ def test_a_program_with_a_key(name: str, way: str, keyed_proxy: Interception) ->
     assert keyed_proxy.said(way, *command, **more) == SAID
     assert keyed_proxy.refusals() == []
     assert not keyed_proxy.at_amazon("proxy-authorization", "x-ads-proxy-key")
-    assert {entry["client"] for entry in keyed_proxy.proxy.events("request")} >= {flows.CLIENT}
+    assert keyed_proxy.proxy.told("request", client=flows.CLIENT)
 
 
 @pytest.mark.parametrize("name", JAVA)
