@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proxy.app.internal_client import InternalClient, key_of
 from proxy.audit.changed_objects import read_path
-from proxy.events import SpendMode
 from proxy.mcp.sessions import account_in_force
 from proxy.routing.ads_account import ADS_ACCOUNT, NAMES_ACCOUNT
 from proxy.routing.mcp_session import FixedAccount
-from proxy.spend.limits import Beyond
 from proxy.spend.present_reads import group_objects, next_read
 from proxy.spend.present_values import READ_SECONDS
 from proxy.spend.written_values import changes_of, objects_to_read, written_objects
@@ -51,9 +49,7 @@ class PresentValueReader:
 
     def apply(self, rules: Rules, limits: Mapping[str, SpendLimits]) -> None:
         """Follow the rules for clients, and their limits on spending."""
-        asking = {
-            name for name, each in limits.items() if each.beyond is Beyond.APPROVE and each.mode is SpendMode.ENFORCE
-        }
+        asking = {name for name, each in limits.items() if each.asks_approvers}
         if asking or self._keys:
             self._keys = {name: secrets.token_hex(32) for name in asking}
             self._internal.apply(

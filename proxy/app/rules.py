@@ -305,11 +305,7 @@ def approval_terms(config: Config) -> ApprovalTerms:
 
 def approval_versions(limits: Mapping[str, SpendLimits]) -> dict[str, str]:
     """The version of the limits of each client that asks for approvals, by name."""
-    return {
-        name: each.version
-        for name, each in limits.items()
-        if each.beyond is Beyond.APPROVE and each.mode is SpendMode.ENFORCE
-    }
+    return {name: each.version for name, each in limits.items() if each.asks_approvers}
 
 
 def make_approvers(config: Config) -> Approvers:

@@ -27,7 +27,6 @@ from proxy.routing.operations import SAFE_METHODS, Effect
 from proxy.routing.table import EmptyDirectory
 from proxy.spend.findings import Payer, WriteFindings, joined
 from proxy.spend.judge import judge, reservation_of
-from proxy.spend.limits import Beyond
 from proxy.spend.local_time import local_time
 from proxy.spend.payer import UNKNOWN, payer_of
 from proxy.spend.reading import read_query, read_rest, read_tool, row_name
@@ -87,9 +86,8 @@ class TriedWrite:
     @property
     def may_be_approved(self) -> bool:
         """Whether a person is asked about the write, which can be read whole."""
-        judged, limits = self.judged, self.limits
-        is_over = judged.verdict is SpendVerdict.OVER and not judged.unread
-        return is_over and limits.mode is SpendMode.ENFORCE and limits.beyond is Beyond.APPROVE
+        is_over = self.judged.verdict is SpendVerdict.OVER and not self.judged.unread
+        return is_over and self.limits.asks_approvers
 
     @property
     def is_allowed(self) -> bool:

@@ -96,6 +96,11 @@ class SpendLimits:
     allow: frozenset[str] = frozenset()
     beyond: Beyond = Beyond.REFUSE
 
+    @property
+    def asks_approvers(self) -> bool:
+        """Whether a write over these limits waits for an approval."""
+        return self.beyond is Beyond.APPROVE and self.mode is SpendMode.ENFORCE
+
     @cached_property
     def version(self) -> str:
         """A digest of all rules: the same for the same rules, in every process and replica."""
@@ -103,7 +108,7 @@ class SpendLimits:
             "mode": self.mode.value,
             "budget": _amounts_text(self.budget),
             "bid": _amounts_text(self.bid),
-            "bid_adjustment": None if self.bid_adjustment is None else _amount_text(self.bid_adjustment),
+            "bid_adjustment": None if self.bid_adjustment is None else amount_text(self.bid_adjustment),
             "states": None if self.states is None else sorted(self.states),
             "hours": None if self.hours is None else self.hours.text,
             "new_per_day": self.new_per_day,
@@ -115,11 +120,11 @@ class SpendLimits:
 
 
 def _amounts_text(amounts: Mapping[str, Decimal] | None) -> dict[str, str] | None:
-    return None if amounts is None else {currency: _amount_text(amount) for currency, amount in amounts.items()}
+    return None if amounts is None else {currency: amount_text(amount) for currency, amount in amounts.items()}
 
 
-def _amount_text(amount: Decimal) -> str:
-    """The same text for equal amounts."""
+def amount_text(amount: Decimal) -> str:
+    """A number in plain decimal notation, without zeros at its end: the same text for equal amounts."""
     text = format(amount, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 

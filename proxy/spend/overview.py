@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from proxy.spend.limits import Beyond
+from proxy.spend.limits import Beyond, amount_text
 from proxy.spend.observations import ClientTally, SpendObservations
 from proxy.value_classes import dataclass
 
@@ -111,7 +111,7 @@ def limits_entry(limits: SpendLimits) -> dict[str, Any]:
     found: dict[str, Any] = {
         "budget": None if limits.budget is None else _amounts(limits.budget),
         "bid": None if limits.bid is None else _amounts(limits.bid),
-        "bid_adjustment": None if limits.bid_adjustment is None else amount(limits.bid_adjustment),
+        "bid_adjustment": None if limits.bid_adjustment is None else amount_text(limits.bid_adjustment),
         "states": None if limits.states is None else sorted(limits.states),
         "hours": None if limits.hours is None else limits.hours.text,
         "new_per_day": limits.new_per_day,
@@ -123,10 +123,4 @@ def limits_entry(limits: SpendLimits) -> dict[str, Any]:
 
 
 def _amounts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
-    return {currency: amount(value) for currency, value in sorted(amounts.items())}
-
-
-def amount(value: Decimal) -> str:
-    """A number in plain decimal notation, without zeros at its end."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return {currency: amount_text(value) for currency, value in sorted(amounts.items())}

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from proxy.events import SpendMode
-from proxy.spend.limits import Hours, SpendLimits, plain_state
+from proxy.spend.limits import Beyond, Hours, SpendLimits, amount_text, plain_state
 
 BERLIN = "Europe/Berlin"
 
@@ -116,3 +116,19 @@ def test_limits_are_absent_unless_configured() -> None:
 def test_states_are_compared_by_their_meaning(word: str, state: str) -> None:
     """A state has one name, whatever its case, and whichever API it comes from."""
     assert plain_state(word) == state
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("200.00", "200"), ("2.50", "2.5"), ("1E+3", "1000"), ("0.000001", "0.000001"), ("0", "0")]
+)
+def test_an_amount_is_plain(value: str, text: str) -> None:
+    """Neither exponents nor zeros at the end."""
+    assert amount_text(Decimal(value)) == text
+
+
+@pytest.mark.parametrize("mode", SpendMode)
+@pytest.mark.parametrize("beyond", Beyond)
+def test_only_limits_in_force_ask_approvers(mode: SpendMode, beyond: Beyond) -> None:
+    """In observe mode no write is held, so no approver is asked."""
+    asked = SpendLimits(mode=mode, beyond=beyond).asks_approvers
+    assert asked is (mode is SpendMode.ENFORCE and beyond is Beyond.APPROVE)

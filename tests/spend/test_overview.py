@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-import pytest
-
 from proxy.events import SpendMode, SpendRule, SpendViolation
 from proxy.spend.judge import DayUse
 from proxy.spend.ledger import DayKey
 from proxy.spend.limits import Beyond, Hours, SpendLimits
 from proxy.spend.observations import SpendObservations
-from proxy.spend.overview import SpendOverview, amount, limits_entry, spend_status
+from proxy.spend.overview import SpendOverview, limits_entry, spend_status
 from tests.spend.test_observations import NOW, observed, over, stamp, unreadable, write
 
 LIMITS = SpendLimits(
@@ -64,14 +62,6 @@ def test_limits_are_named_as_their_keys() -> None:
         "beyond": "approve",
     }
     assert limits_entry(SpendLimits()) == {}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [("200.00", "200"), ("2.50", "2.5"), ("1E+3", "1000"), ("0.000001", "0.000001"), ("0", "0")]
-)
-def test_an_amount_is_plain(value: str, text: str) -> None:
-    """Neither exponents nor zeros at the end."""
-    assert amount(Decimal(value)) == text
 
 
 def test_nothing_is_shown_of_nothing() -> None:
