@@ -123,7 +123,7 @@ class Forwarder:
     def accept_new(self, request: Request, client: ClientPort, waited: Waited = Waited.NOTHING) -> RequestHandler:
         """Decide a request without a remembered decision. It waits for nothing again that it has waited for, and after
         a wait for lists, its client is not charged again."""
-        if request.method == b"CONNECT" and (tunnel := self._open_tunnel(request, client)) is not None:
+        if request.method == b"CONNECT" and (tunnel := self._open_tunnel(request, client, waited)) is not None:
             return tunnel
         admit(request, self.rules.table)
         target, own_paths = request.target, self.rules.own_paths  # where no key is needed: not at a report
@@ -137,9 +137,7 @@ class Forwarder:
         try:
             identity = identify(request, early, self.rules, time.time(), client.address)
         except TokenNotChecked as unchecked:
-            if waited is not Waited.NOTHING:
-                raise
-            return self._keys_awaited.hold(request, client, unchecked)
+            return self._keys_awaited.hold(request, client, unchecked, waited)
         self._undecided = UndecidedRequest(request, identity.name, subject=identity.subject)
         try:
             destination, asked = self._decisions.read(request)
@@ -177,13 +175,16 @@ class Forwarder:
         self._dependencies.accounting.started(asked.in_flight)
         return handler
 
-    def _open_tunnel(self, request: Request, client: ClientPort) -> RequestHandler | None:
+    def _open_tunnel(self, request: Request, client: ClientPort, waited: Waited) -> RequestHandler | None:
         """The handler of a CONNECT, None where no capability opens tunnels. The requests inside are for themselves."""
         refuse_web_page(request)
         if self.availability is _CLOSING:
             raise Draining("The proxy is stopping; open the tunnel again later.", retry_after=1, close=True)
         for capability in self.rules.capabilities:
-            handler = capability.open_tunnel(request, client, self.rules)
+            try:
+                handler = capability.open_tunnel(request, client, self.rules)
+            except TokenNotChecked as unchecked:
+                return self._keys_awaited.hold(request, client, unchecked, waited)
             if handler is not None:
                 self._dependencies.accounting.started()
                 return handler

@@ -226,9 +226,10 @@ class KeysAwaited:
     def __repr__(self) -> str:
         return f"<KeysAwaited by {self._waiting.value} requests>"
 
-    def hold(self, request: Request, client: ClientPort, unchecked: TokenNotChecked) -> WaitingRequest:
-        """Have a request wait until its token can be checked. Raises `unchecked` if that is not to be waited for."""
-        if unchecked.reading is None or self._waiting.value >= MAX_WAITING_FOR_KEYS:
+    def hold(self, request: Request, client: ClientPort, unchecked: TokenNotChecked, waited: Waited) -> WaitingRequest:
+        """Have a request wait until its token can be checked. Raises `unchecked` if that is not to be waited for, or
+        was already."""
+        if waited is not Waited.NOTHING or unchecked.reading is None or self._waiting.value >= MAX_WAITING_FOR_KEYS:
             raise unchecked
         waiting = RequestBeforeKeys(self._decider, self._dependencies, client, UndecidedRequest(request), self._waiting)
         waiting.unchecked = unchecked

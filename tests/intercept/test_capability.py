@@ -8,6 +8,7 @@ import time
 import pytest
 
 from proxy.events import HostRefused
+from proxy.forwarding import waiting_request
 from proxy.intercept.capability import is_passed
 from proxy.intercept.contexts import Contexts
 from proxy.intercept.hosts import AMAZON_HOSTS
@@ -98,17 +99,59 @@ async def test_host_is_the_target(running: Running, contexts: Contexts) -> None:
         assert got.status == 400
 
 
-async def test_a_connect_whose_jwt_has_a_new_key_is_to_be_sent_again(running: Running, contexts: Contexts) -> None:
-    """A CONNECT does not wait for the keys: the answer says when, and the same one opens a tunnel after that."""
+def connect_with_new_key() -> bytes:
+    return connect(login=f"nightly:{NEW.token(service_account(time.time()))}")
+
+
+async def test_a_connect_whose_jwt_has_a_new_key_waits_for_the_keys(running: Running, contexts: Contexts) -> None:
+    """The tunnel opens once they are read, without a retry of its client."""
     desk = Desk()
-    asked = connect(login=f"nightly:{NEW.token(service_account(time.time()))}")
     async with running(answering(HELLO), contexts=contexts, clients=desk.clients) as bench:
-        refused = await bench.ask(asked)
-        assert (refused.status, refused.value(b"retry-after"), desk.missed) == (503, b"1", ["cluster"])
-        assert json.loads(refused.body)["type"] == "urn:ads-proxy:error:token-not-checked"
+        wire = await bench.client(connect_with_new_key())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        assert (bytes(wire.received), bench.accounting.in_flight) == (b"", 1)
         desk.put(OLD, NEW)
-        wire = await bench.client(asked)
         assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_bytes_behind_a_connect_that_waits_open_nothing(running: Running, contexts: Contexts) -> None:
+    """What a client sends before the 200 could be read in two ways, also where it had to wait."""
+    desk = Desk()
+    async with running(answering(HELLO), contexts=contexts, clients=desk.clients) as bench:
+        wire = await bench.client(connect_with_new_key())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        wire.send(b"early")
+        desk.put(OLD, NEW)
+        assert (await wire.answer()).status == 400
+
+
+async def test_a_connect_waits_once_and_not_for_ever(
+    running: Running, contexts: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that nobody has is a 407, keys that do not come are a 503 that tells when to come again."""
+    desk = Desk()
+    async with running(answering(HELLO), contexts=contexts, clients=desk.clients) as bench:
+        wire = await bench.client(connect_with_new_key())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        desk.put(OLD)
+        assert (await wire.answer()).status == 407
+        desk.put(OLD, read=0.0)
+        monkeypatch.setattr(waiting_request, "KEYS_PATIENCE", 0.01)
+        refused = await bench.ask(connect_with_new_key())
+        assert (refused.status, refused.value(b"retry-after"), bench.accounting.in_flight) == (503, b"1", 0)
+        assert json.loads(refused.body)["type"] == "urn:ads-proxy:error:token-not-checked"
+
+
+async def test_a_client_may_leave_while_its_connect_waits(running: Running, contexts: Contexts) -> None:
+    """Nothing of it stays behind, and the keys that come later open nothing."""
+    desk = Desk()
+    async with running(answering(HELLO), contexts=contexts, clients=desk.clients) as bench:
+        wire = await bench.client(connect_with_new_key())
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        wire.close()
+        await bench.settled(lambda: bench.accounting.in_flight == 0)
+        desk.put(OLD, NEW)
+        assert [(event.status, event.method) for event in bench.events.finished] == [(0, "CONNECT")]
 
 
 async def test_without_interception_connect_is_refused(running: Running) -> None:
