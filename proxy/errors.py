@@ -324,12 +324,14 @@ class FreezesUnknown(Refused):
 
 
 class LedgerUnavailable(Refused):
-    """A write that a ledger has to count, whose store is away: it is not sent."""
+    """A write that the state store has to count, or to look up an approval for, while the store is away: it is not
+    sent."""
 
-    slug, status, title, code = "ledger-unavailable", 503, "The write cannot be counted", "SERVICE_UNAVAILABLE"
+    slug, status, code = "ledger-unavailable", 503, "SERVICE_UNAVAILABLE"
+    title = "The state store cannot be asked about this write"
     proxy_error = "proxy_internal_error"
     retryable = True
-    advice = "Look at the state store (`state.url`): what a client spends in a day is counted there."
+    advice = "Look at the state store (`state.url`): what a client spends in a day, and approvals, are kept there."
 
 
 class NotAmazon(Refused):
