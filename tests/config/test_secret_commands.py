@@ -35,11 +35,11 @@ def ran(*arguments: str, folder: Path, seconds: float = PATIENCE, environ: Mappi
 
 
 def is_running(pid: int) -> bool:
+    """Whether a process has not ended; one that has may stay in the table until its parent reads how it ended."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
         return False
-    return True
 
 
 # --- one run

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from proxy.forwarding import waiting_request
 from proxy.intercept.connect_request import PassedTunnel
 from proxy.intercept.contexts import Contexts
 from proxy.intercept.relay import RelayEnd
@@ -269,9 +270,10 @@ async def test_a_reload_ends_what_it_forbids(reload: dict[str, Any], stays: bool
 
 @pytest.mark.parametrize(("tried_ago", "status"), [(0.0, 407), (3600.0, 503)])
 async def test_a_tunnel_ends_with_the_key_that_signed_its_token(
-    tried_ago: float, status: int, passing: PassThrough
+    tried_ago: float, status: int, passing: PassThrough, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody opens one with a remembered token either, and what cannot be checked now is no reason to let it go on."""
+    monkeypatch.setattr(waiting_request, "KEYS_PATIENCE", 0.01)
     now = time.time()
     desk, shown = Desk(cluster=keys_of(RS, tried_at=now)), f"nightly:{RS.token(service_account(now))}"
     async with passing(echo, clients=desk.clients) as bench:
