@@ -87,6 +87,10 @@ class JwksKeeper:
         """What is known of the keys of the provider of this name."""
         return self._checks.keys.get(name, ProviderKeys())
 
+    def counts(self) -> dict[str, int]:
+        """How many keys of each provider are in use."""
+        return {name: len(self.known(name).keys) for name in self._readers}
+
     async def read_first(self) -> tuple[str, ...]:
         """Wait for the first reading of each provider, for a moment; a note about each that has no keys then."""
         firsts = [reader.first.wait() for reader in self._readers.values()]

@@ -352,9 +352,12 @@ class Program:
             self._jwks = JwksKeeper(self._token_checks, self.session, self.observers, self._keys_changed)
             self._opened.push_async_callback(self._jwks.stop)
         self._jwks.apply(config)
+        self.metrics.provider_keys(self._jwks.counts())
 
     def _keys_changed(self, provider: str, lost: bool) -> None:
         """Something else is known of a provider's keys; `lost` tells that one is gone."""
+        if self._jwks is not None:
+            self.metrics.provider_keys(self._jwks.counts())
         if lost:
             self._path.forget_credentials()
         if self._hub is not None:

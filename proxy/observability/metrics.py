@@ -207,11 +207,10 @@ _gauge(
     "When the oldest certificate that clients trust for interception expires, as Unix time; absent without it.",
     on={events.AuthorityLoaded: "ends_at"},
 )
-_gauge(
+PROVIDER_KEYS = _gauge(
     "identity_provider_keys",
     "Keys of an identity provider in use; 0 while its tokens cannot be checked.",
     ("provider",),
-    on={events.ProviderKeysRead: "keys", events.ProviderKeysFailed: "keys"},
 )
 _counter("identity_provider_reads_total", "Readings of an identity provider's keys.", ("provider", "result"))
 WRITE_OUTCOMES = _counter(
@@ -374,6 +373,10 @@ class Metrics:
     def approver_keys(self, ends: Mapping[str, float | None]) -> None:
         """The same for approvers."""
         self._tables[APPROVER_KEY_EXPIRY].replace({(name,): at for name, at in ends.items() if at is not None})
+
+    def provider_keys(self, counts: Mapping[str, int]) -> None:
+        """Tells how many keys of each identity provider are in use."""
+        self._tables[PROVIDER_KEYS].replace({(provider,): count for provider, count in counts.items()})
 
     def watch_audit(self, counts: Callable[[], AuditNumbers]) -> None:
         """Sets the source of the numbers of the audit stream, read at a scrape."""

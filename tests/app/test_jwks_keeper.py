@@ -104,7 +104,10 @@ async def test_keys_are_read_at_the_start(server: KeyServer, bench: Bench) -> No
     assert bench.events.of(ProviderKeysRead) == [ProviderKeysRead("mesh", 1, ())]
     assert bench.events.of(CounterRaised) == [CounterRaised("identity_provider_reads_total", ("mesh", "success"))]
     assert bench.changes == [("mesh", False)]
+    assert bench.keeper.counts() == {"mesh": 1}
     assert repr(bench.keeper) == "<JwksKeeper of mesh>"
+    bench.follow()
+    assert bench.keeper.counts() == {}
 
 
 async def test_a_rotation_is_found_by_the_first_token_with_the_new_key(server: KeyServer, bench: Bench) -> None:

@@ -192,6 +192,9 @@ def test_a_start_without_the_provider_is_a_note(amazon: SimulatedAmazon, tmp_pat
             server.start()
             running.write({**configuration, "identity_providers": over_https(server, jwks_max_age=90_000)})
             until(lambda: ask_all(running, bearer(token)) == {200})
+            assert running.metric("identity_provider_keys", provider="cluster") == 1
+            running.write({**configuration, "clients": [keyed()], "identity_providers": {}})
+            until(lambda: b"ads_proxy_identity_provider_keys{" not in running.admin_get("/metrics")[1])
 
 
 @pytest.mark.parametrize("workers", [1, 2])

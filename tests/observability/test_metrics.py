@@ -99,6 +99,16 @@ def test_the_end_of_an_approvers_last_key_is_told_while_there_is_one() -> None:
     assert value(metrics, "approver_key_expiry_timestamp_seconds", approver="ben") == 7.0
 
 
+def test_a_provider_that_is_gone_has_no_number_of_keys() -> None:
+    """An alert about missing keys ends with the provider."""
+    metrics = made()
+    metrics.provider_keys({"cluster": 0, "ci": 2})
+    assert value(metrics, "identity_provider_keys", provider="cluster") == 0
+    metrics.provider_keys({"ci": 1})
+    assert value(metrics, "identity_provider_keys", provider="cluster") is None
+    assert value(metrics, "identity_provider_keys", provider="ci") == 1
+
+
 def test_what_amazon_refused_is_counted_by_its_cause() -> None:
     """Where that is known, each from zero; it is no refusal of the proxy's."""
     metrics = made()
