@@ -44,6 +44,13 @@ import os
 def test_it(monkeypatch):
     monkeypatch.setattr(os, "write", None)
 """
+SKIPPED = """
+import pytest
+
+
+def test_it():
+    pytest.skip("a program is missing")
+"""
 ENDING = """
 import os
 
@@ -93,6 +100,13 @@ def test_what_a_test_does_to_writes_keeps_nothing_from_being_told(tmp_path: Path
     """What came of it is told before that is undone."""
     code, said = run(tmp_path, one=WRITELESS, two=WRITELESS)
     assert (code, "2 passed" in said) == (0, True), said
+
+
+def test_a_skipped_test_is_told_with_its_reason(tmp_path: Path) -> None:
+    """The tests behind it run, and the report for machines has it."""
+    code, said = run(tmp_path, one=SKIPPED, two=PASSING)
+    assert (code, "3 passed, 1 skipped" in said) == (0, True), said
+    assert "a program is missing" in (tmp_path / "it.xml").read_text()
 
 
 @pytest.mark.parametrize("files", [{"one": ENDING}, {"one": ENDING, "two": PASSING}])

@@ -106,7 +106,10 @@ class Worker:
             self._session.config.hook.pytest_runtest_logfinish(nodeid=said["ends"], location=said["location"])
         else:
             config = self._session.config
-            self._log(config.hook.pytest_report_from_serializable(config=config, data=said["report"]))
+            report = config.hook.pytest_report_from_serializable(config=config, data=said["report"])
+            if isinstance(report.longrepr, list):  # of a skipped test; JSON has no tuples, and pytest wants one
+                report.longrepr = tuple(report.longrepr)
+            self._log(report)
 
     def _log(self, report: pytest.TestReport) -> None:
         self._session.config.hook.pytest_runtest_logreport(report=report)
