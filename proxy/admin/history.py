@@ -495,7 +495,7 @@ _OF_FAULTS: Final[dict[str, str]] = {
 }
 _OF_STATUSES: Final = {
     0: "The client disconnected before the response. Compare its timeout with Amazon's response time.",
-    401: "Press Renew now at the account. If it happens again, reconnect as a user with access to this profile.",
+    401: "Check the profile that the client names. If it is right, reconnect the account as a user with access to it.",
     403: "The account's login has no access to this profile or operation. Check who signed in, and their rights.",
     404: "The client requested something that does not exist: an id of another profile, or a retired operation.",
     429: "Amazon limits this account. Let clients send fewer requests. `ads-proxy status` shows how long it lasts.",

@@ -31,6 +31,11 @@ def chromium(profile: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
         driver.quit()
 
 
+def open_parts(driver: webdriver.Chrome) -> None:
+    """Opens every part of the console, as a person does with its heading."""
+    driver.execute_script("for (const part of document.querySelectorAll('details.part')) part.open = true;")
+
+
 def forget(driver: webdriver.Chrome) -> None:
     """A new tab, and nothing of what was before: no other tab, no cookie, nothing stored or cached, no message."""
     before = driver.window_handles

@@ -33,11 +33,13 @@ from tests.support.running import REGIONS, Serving, simulated_amazon
 pytestmark = [pytest.mark.integration, pytest.mark.chromium]
 KEY = "the-admin-key-of-this-test"
 FIND_VISIBLE = """
+    for (const part of document.querySelectorAll("details.part")) part.open = true;
     const shown = element => element.checkVisibility({visibilityProperty: true}) && element.getClientRects().length;
     const holds = element => element.innerText.replace(/\\s+/g, " ").includes(arguments[1]);
     return [...document.querySelectorAll(arguments[0])].find(element => shown(element) && holds(element));
 """
-"""The first visible element of a selector with a text. WebDriver's own commands take three calls per element."""
+"""The first visible element of a selector with a text, once all parts of the page are open. WebDriver's own commands
+take three calls per element."""
 
 
 class Console:
@@ -298,7 +300,7 @@ def test_the_console_works_by_keyboard_and_fits_a_phone(browser: webdriver.Chrom
         console.see("[data-account=acme] .state", "Working")
         console.see("#profile-rows tr")
         reached = []
-        for _ in range(16):
+        for _ in range(36):
             ActionChains(browser).send_keys(Keys.TAB).perform()
             active = browser.switch_to.active_element
             reached.append(active.get_attribute("id") or active.get_attribute("class") or active.text)
@@ -307,6 +309,8 @@ def test_the_console_works_by_keyboard_and_fits_a_phone(browser: webdriver.Chrom
         assert reached[0] == "skip"
         assert {"button connect plain", "refresh", "words", "profile-box"} <= set(reached)
         assert {"account-box", "filter-client", "filter-operation", "filter-status", "pause"} <= set(reached)
+        browser.find_element(By.CSS_SELECTOR, "summary:has(#traffic)").send_keys(Keys.ENTER)
+        assert not browser.find_element(By.ID, "bars").is_displayed()
         browser.find_element(By.CSS_SELECTOR, "[data-account=acme] .refresh").send_keys(Keys.ENTER)
         until(lambda: "has a new token" in (browser.find_element(By.ID, "said").get_attribute("textContent") or ""))
         browser.execute_cdp_cmd(

@@ -19,6 +19,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from tests.integration.browsing import open_parts
 from tests.integration.pictures import Look, differing, look_at, small
 from tests.support.processes import fetch, free_port, until
 from tests.support.programs import ROOT
@@ -188,12 +189,13 @@ def test_an_owner_sees_first_what_needs_them(browser: webdriver.Chrome, tmp_path
         assert any(
             "CreateSponsoredProductsCampaigns by bids, birch-baby, 1" in line.replace("\n", " ") for line in changed
         )
+        open_parts(browser)
         titles = ["Client", "Requests", "4xx", "429", "5xx", "No answer", "p99", "Last request", "Writes"]
         assert shown(browser, "#client-box thead th") == titles
         assert "reporting 30 0 1 1 0 312 ms 13 min ago\nFreeze" in shown(browser, "#client-rows tr")
         assert [UNCONNECTED in line for line in shown(browser, "#invitations-rows tr")] == [True]
         time = browser.find_element(By.CSS_SELECTOR, "#changes-rows time")
-        assert (time.text, time.get_attribute("title")) == ("11:29:00", "2027-01-15 10:29:00 UTC")
+        assert (time.text, time.get_attribute("title")) == ("11:29:00 CET", "2027-01-15 10:29:00 UTC")
         assert shown(browser, "#cards .name")[:2] == [REVOKED, UNCONNECTED]
 
 
@@ -210,5 +212,6 @@ def test_an_empty_console_says_what_will_appear(browser: webdriver.Chrome, tmp_p
         }.items():
             assert words in shown(browser, f"#{name}-words")[0]
             assert not browser.find_element(By.ID, f"{name}-box").is_displayed()
+        open_parts(browser)
         assert "Each bar will be the requests of ten seconds" in shown(browser, "#traffic-words")[0]
         assert json.loads(running.admin_get("/console/state")[1])["changes"] is None

@@ -52,7 +52,6 @@ function listingWords(account) {
 function consentWords({ phase, ends_at: at, ends_at_the_latest: latest }) {
   if (phase === "endless") return "never expires";
   if (phase === "ended") return `expired on ${dayOf(at)}`;
-  if (phase === "revoked") return "no longer accepted by Amazon";
   if (at) return `expires on ${dayOf(at)}, ${until(at)}`;
   return latest ? `of an unknown day, expires by ${dayOf(latest)}` : "";
 }
@@ -70,17 +69,19 @@ function showAccount(account) {
   put("advice .text", account.advice);
   const counts = Object.entries(account.profiles).map(([region, number]) => `${number} in ${region}`);
   put("profiles", counts.join(", ") || "none listed yet");
+  const refused = account.state === "revoked" || account.state === "misconfigured"; // then the explanation says it
   const consent = consentWords(account.consent);
   root.querySelector(".consenting").hidden = !consent;
-  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over", revoked: "over" }[account.consent.phase] ?? ""}`;
+  root.querySelector(".consenting").className = `consenting ${{ ending: "near", ended: "over" }[account.consent.phase] ?? ""}`;
   root.querySelector(".consent").title = spoken(account.consent.explanation);
   put("consent", consent);
-  const unlisted = listingWords(account);
+  const unlisted = refused ? "" : listingWords(account);
   root.querySelector(".unlisted").hidden = !unlisted;
   put("listing", unlisted);
   const failure = account.last_failure;
   root.querySelector(".failing").hidden = !failure;
-  put("failure", failure ? `${failure.detail} (${failure.reason}, ${ago(failure.at)})` : "");
+  const when = failure ? `${failure.reason}, ${ago(failure.at)}` : "";
+  put("failure", failure && !refused ? `${failure.detail} (${when})` : when);
   const connect = root.querySelector(".connect");
   setText(connect, account.has_refresh_token ? "Reconnect" : "Connect");
   connect.classList.toggle("plain", account.serving);
@@ -303,6 +304,7 @@ function showTraffic() {
   drawOverhead($("overhead"), steps);
   setText($("traffic-words"), trafficWords(steps));
   setText($("overhead-words"), overheadWords(steps));
+  setText($("traffic-short"), count(steps.reduce((sum, step) => sum + step.requests, 0), "request"));
   $("bars").setAttribute("aria-label", trafficWords(steps));
   $("overhead").setAttribute("aria-label", overheadWords(steps));
 }
@@ -366,13 +368,14 @@ async function findProfiles() {
   if (!answer.ok) return;
   const { total, profiles } = await answer.json();
   if ($("words").value !== words) return; // the next answer is for what was typed since
-  showFound("found", total, profiles.length);
+  showFound("profiles", "found", total, profiles.length);
   $("profile-box").hidden = profiles.length === 0;
   keepRows($("profile-rows"), profiles.map((profile) => [JSON.stringify(profile), profileRow(profile)]));
 }
 
-function showFound(id, total, shown) {
+function showFound(heading, id, total, shown) {
   const none = state.accounts.some((account) => account.serving) ? "" : " They are listed once an account serves.";
+  setText($(`${heading}-short`), String(total));
   setText($(id), total > shown ? `${total} found, the first ${shown} shown.` : `${total} found.${total ? "" : none}`);
 }
 
@@ -398,7 +401,7 @@ async function findAdsAccounts() {
   if (!answer.ok) return;
   const { total, ads_accounts: accounts } = await answer.json();
   if ($("ads-words").value !== words) return; // the next answer is for what was typed since
-  showFound("ads-found", total, accounts.length);
+  showFound("ads-accounts", "ads-found", total, accounts.length);
   $("ads-box").hidden = accounts.length === 0;
   keepRows($("ads-rows"), accounts.map((account) => [JSON.stringify(account), adsAccountRow(account)]));
 }
@@ -489,6 +492,30 @@ function show() {
   showMenu();
 }
 
+// --- parts that open; the page's address names the one that was opened last
+
+function openPart(id) {
+  const heading = $(id);
+  const part = heading?.closest("details.part");
+  if (part) part.open = true;
+  heading?.scrollIntoView();
+}
+
+function watchParts() {
+  const wide = matchMedia("(min-width: 34.01rem)").matches;
+  for (const part of document.querySelectorAll(".overview > .part")) part.open = wide;
+  addEventListener("hashchange", () => openPart(location.hash.slice(1)));
+  document.addEventListener("click", ({ target }) => {
+    const link = target.closest('a[href^="#"]');
+    if (link) openPart(link.hash.slice(1)); // the address may be this one already
+    const summary = target.closest(".part > summary");
+    if (!summary) return;
+    const address = `#${summary.querySelector("h2").id}`;
+    if (!summary.parentElement.open) history.replaceState(null, "", address);
+    else if (location.hash === address) history.replaceState(null, "", location.pathname);
+  });
+}
+
 // On narrow screens alone: every part of the page that is shown, by its heading.
 function showMenu() {
   const headings = [...document.querySelectorAll("main h2")].filter((heading) => heading.getClientRects().length);
@@ -538,5 +565,6 @@ document.addEventListener("visibilitychange", () => document.hidden || poll());
 $("freeze-all").addEventListener("click", () => askFreeze(null, isFrozen(null) ? "Unfreeze" : "Freeze"));
 TABLES.forEach(addTable);
 watchMenu();
-poll().then(askInvitations);
+watchParts();
+poll().then(() => openPart(location.hash.slice(1))).then(askInvitations);
 watchRequests();

@@ -67,7 +67,7 @@ function until(stamp) {
 }
 
 const DATE = { day: "numeric", month: "short", year: "numeric" };
-const TIME = { hour: "2-digit", minute: "2-digit" };
+const TIME = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
 
 function dayOf(moment) {
   return new Date(moment).toLocaleDateString(undefined, DATE);

@@ -85,6 +85,7 @@ function showFailures() {
   const names = new Set(shown.map(failureTitle));
   for (const key of failureCards.keys()) if (!names.has(key)) failureCards.delete(key);
   $("none-failed").hidden = shown.length > 0;
+  setText($("failed-short"), shown.length ? `${count(state.failures.length, "kind")} of failures, last ${ago(state.failures[0].last)}` : "nothing");
   const more = state.failures.length - shown.length;
   $("more-failed").hidden = more <= 0;
   setText($("more-failed"), `${more} more kinds of failures: choose Failed in the list of requests.`);
@@ -169,6 +170,7 @@ function showRequests(found) {
   requestRows.clear();
   for (const [key, row] of keep) requestRows.set(key, row);
   setText($("requests-found"), foundWords(found));
+  setText($("requests-short"), String(found.known));
   $("requests-box").hidden = found.requests.length === 0;
 }
 

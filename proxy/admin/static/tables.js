@@ -7,6 +7,7 @@
 //   columns  the title of each column, numbers with `number`; the first column names the row
 //   lines    of the state, what is shown, one for each row
 //   row      of a line, its key and its cells; each cell is a text, a node, or several of both
+//   short    of the state, a few words beside the heading while the table is closed; without it, how many lines there are
 //   words    of the state, a sentence above the rows
 //   empty    of the state, what will appear here and when, while there are no lines
 //   hidden   of the state, whether the table has no use at all
@@ -21,6 +22,7 @@ const TABLES = [
     id: "expiring",
     place: "overview",
     title: "What expires next?",
+    short: (state) => (state.expiring.length ? `the next ${until(state.expiring[0].expires_at)}` : "nothing"),
     columns: ["Consent or key, and what to do", "Expires"],
     lines: (state) => state.expiring,
     row: expiryRow,
@@ -31,6 +33,7 @@ const TABLES = [
     id: "refused",
     place: "overview",
     title: "Who was refused?",
+    short: ({ refusals }) => (refusals.count ? count(refusals.count, "request") : "nobody"),
     columns: ["Client, why, and what to do", number("Times"), "Last"],
     lines: (state) => state.refusals.lines,
     row: refusalRow,
@@ -41,6 +44,7 @@ const TABLES = [
     id: "changes",
     place: "overview",
     title: "What changed?",
+    short: (state) => (state.changes === null ? "not recorded" : state.changes.length ? `last ${ago(state.changes[0].at)}` : "nothing"),
     columns: ["What, who, and where", "Outcome", "When"],
     lines: (state) => state.changes ?? [],
     row: changeRow,
@@ -50,6 +54,7 @@ const TABLES = [
     id: "invitations",
     place: "overview",
     title: "Which invitations are open?",
+    short: (state) => (state.invitations.problem ? "not known" : state.invitations.total ? String(state.invitations.total) : "none"),
     columns: ["Account", "Made", "Expires"],
     lines: (state) => state.invitations.invitations,
     row: ({ account, made_at: made, expires_at: expires }) => [`${account} ${made}`, make("strong", account), timeOf(made), timeOf(expires)],
@@ -60,6 +65,7 @@ const TABLES = [
     id: "client",
     place: "clients",
     title: "Clients in the last 15 minutes",
+    short: (state) => tallyWords(state.clients, "client", "not known"),
     columns: ["Client", ...TRAFFIC, "Writes"],
     lines: (state) => state.clients,
     row: (tally) => [...tallyRow(tally, "not known"), tally.name ? freezeButton(tally.name) : "–"],
@@ -70,6 +76,7 @@ const TABLES = [
     id: "account",
     place: "clients",
     title: "Accounts in the last 15 minutes",
+    short: (state) => tallyWords(state.account_traffic, "account", "not chosen"),
     columns: ["Account", ...TRAFFIC],
     lines: (state) => state.account_traffic,
     row: (tally) => tallyRow(tally, "not chosen"),
@@ -80,6 +87,7 @@ const TABLES = [
     id: "write",
     place: "clients",
     title: "Writes since the start",
+    short: (state) => count(state.write_outcomes.reduce((sum, { success, partial, failure, unknown }) => sum + success + partial + failure + unknown, 0), "write"),
     columns: ["Client", "Account", ...["Success", "Partial", "Failure", "Unknown"].map(number)],
     lines: (state) => state.write_outcomes,
     row: writeRow,
@@ -110,6 +118,7 @@ const TABLES = [
     id: "deprecated",
     place: "clients",
     title: "Deprecated operations in use",
+    short: (state) => count(state.deprecated.reduce((sum, { calls }) => sum + calls, 0), "call"),
     columns: ["Client", "Operation", "Deprecated", "Ends", number("Calls")],
     lines: (state) => state.deprecated,
     row: deprecatedRow,
@@ -302,11 +311,13 @@ function keyRow(key) {
 // --- how they are shown
 
 function addTable({ id, place, title, columns }) {
-  const section = make("section");
-  section.id = `${id}-section`;
-  section.setAttribute("aria-labelledby", id);
+  const part = make("details", undefined, "part");
+  part.id = `${id}-section`;
+  part.setAttribute("aria-labelledby", id);
   const heading = make("h2", title);
   heading.id = id;
+  const short = make("span", undefined, "short quiet");
+  short.id = `${id}-short`;
   const words = make("p", undefined, "quiet");
   words.id = `${id}-words`;
   const head = make("tr", columns.map(columnHead));
@@ -319,8 +330,8 @@ function addTable({ id, place, title, columns }) {
   box.tabIndex = 0;
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", `Table: ${title}`);
-  section.append(heading, ...(place === "overview" ? [box, words] : [words, box]));
-  $(place).append(section);
+  part.append(make("summary", [heading, " ", short]), ...(place === "overview" ? [box, words] : [words, box]));
+  $(place).append(part);
 }
 
 function columnHead(column) {
@@ -337,8 +348,9 @@ function tableRow(cells, columns) {
   return row;
 }
 
-function showTable({ id, columns, lines, row, words, empty, hidden }, state) {
+function showTable({ id, columns, lines, row, short, words, empty, hidden }, state) {
   $(`${id}-section`).hidden = Boolean(hidden?.(state));
+  setText($(`${id}-short`), short?.(state) ?? String(lines(state).length));
   const rows = lines(state).map((line) => {
     const [key, ...cells] = row(line);
     return [key, tableRow(cells, columns)];
