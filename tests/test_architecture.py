@@ -39,6 +39,7 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/client.py:add": "each is an option of the command",
     "proxy/commands/keys.py:new": "each is an option of the command",
     "proxy/commands/keys.py:expire": "each is an option of the command",
+    "proxy/commands/simulate.py:simulate": "each is an option of the command",
     "proxy/spend/reading.py:read_rest": "what a request is comes in parts from whoever routed, decoded and asked",
 }
 

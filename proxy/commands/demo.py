@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
 _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
+_AMAZONS_TOOLS = ("--mcp-tools", "amazon")
 _OWN = tuple(
     f"ADS_PROXY_{name}"
     for name in ("CONFIG", "ACCOUNTS", "CLIENTS", "ROUTES", "REGIONS", "STATE", "AUDIT", "INVITES", "REPORTS", "NOTIFY")
@@ -63,7 +64,7 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
     variables["ADS_PROXY_LISTEN"] = listen or environ.get("ADS_PROXY_LISTEN") or LISTEN
     variables["ADS_PROXY_ADMIN_LISTEN"] = admin_listen or environ.get("ADS_PROXY_ADMIN_LISTEN") or ADMIN_LISTEN
     key = _add_admin_key(variables)
-    with _folder() as folder, running_simulator(environ, *(("--echo",) if echo else ())) as simulator:
+    with _folder() as folder, running_simulator(environ, *_AMAZONS_TOOLS, *(("--echo",) if echo else ())) as simulator:
         made = prepare(folder, simulator, variables, time.time())
         config = load(made.config, variables)
         for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):

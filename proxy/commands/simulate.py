@@ -8,7 +8,7 @@ Example: ads-proxy simulate --base-port 9001
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from proxy.simulator import SimulatorSettings
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - each is an option of the command
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     base_port: Annotated[
         int, typer.Option(min=0, max=65531, help="The port of na. eu, fe, S3 and control follow. 0: any free ports.")
     ] = 9001,
     access_token_lifetime: Annotated[float, typer.Option(min=1, help="In seconds.")] = 3600,
     profiles_per_region: Annotated[int, typer.Option(min=0, max=5000, help="Profiles in each region.")] = 3,
+    mcp_tools: Annotated[
+        Literal["own", "amazon"], typer.Option(help="The listed MCP tools: two own ones, or such as Amazon's.")
+    ] = "own",
     echo: EchoOption = False,
 ) -> int:
     from proxy.simulator import PortPlan, SimulatorSettings
@@ -36,6 +39,7 @@ def simulate(
         ports=PortPlan.from_base(base_port),
         access_token_lifetime=access_token_lifetime,
         profiles_per_region=profiles_per_region,
+        mcp_tools=mcp_tools,
         strict_paths=not echo,
     )
     return run_simulator(settings)

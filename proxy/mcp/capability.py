@@ -20,7 +20,7 @@ from proxy.mcp.fixed_sessions import fixing_account, naming_session
 from proxy.mcp.hints import MAX_TOLD
 from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
 from proxy.mcp.sessions import sent_session_id
-from proxy.mcp.tools import UNTOLD, McpCalls, name_tools, read_calls, read_hints, tool_rules
+from proxy.mcp.tools import UNTOLD, McpCalls, name_listed, name_tools, read_calls, read_hints, tool_rules
 from proxy.routing.api import MCP
 from proxy.routing.mcp_session import SESSION_ID, McpSession, stated_account
 from proxy.strict_json import JsonBody
@@ -57,6 +57,7 @@ class McpMemory:
     def learn_tools(self, context: RequestContext, tools: list[Any]) -> None:
         """The endpoint listed these tools in answer to a request."""
         route = context.route
+        self.hints.note_listed(route.account, route.region, name_listed(tools))
         new = self.hints.learn(route.account, route.region, read_hints(tools, context.rules.table.operations))
         if new:
             self.observer.observe(ToolHintsContradicted(route.account, route.region, tuple(sorted(new)[:MAX_TOLD])))
@@ -269,9 +270,9 @@ class McpGate(SessionGate):
         return LimitedTap(self._mcp.memory, self._context)
 
     def read(self, body: JsonBody) -> None:
-        rules, request = self._rules, self._context.request
+        rules, request, route = self._rules, self._context.request, self._context.route
         self.tap.calls = read_calls(request, body, rules.operations, rules.writers)
-        rules.check(request, body)
+        rules.check(request, body, self._mcp.memory.hints.listed(route.account, route.region))
         self._rules = rules.after(body)
 
     def filter(self, response: Response) -> Filter | None:

@@ -28,6 +28,7 @@ class ToolHints:
 
     def __init__(self) -> None:
         self._writers: LRUCache[tuple[str, str], frozenset[str]] = LRUCache(MAX_LISTS)
+        self._listed: LRUCache[tuple[str, str], tuple[str, ...]] = LRUCache(MAX_LISTS)
         self.changed: Callable[[str, str, frozenset[str]], None] = lambda account, region, writers: None
         """Called with the account, the region and the tools, where these became others here."""
 
@@ -49,6 +50,15 @@ class ToolHints:
             self.take(account, region, after)
             self.changed(account, region, after)
         return after - before
+
+    def listed(self, account: str, region: str) -> tuple[str, ...]:
+        """The tools that the endpoint listed to this account's login, to name one that was misspelt."""
+        return self._listed.get((account, region), ())
+
+    def note_listed(self, account: str, region: str, names: Iterable[str]) -> None:
+        """The endpoint listed these tools, on one page or all."""
+        every = dict.fromkeys((*map(sys.intern, names), *self.listed(account, region)))
+        self._listed[account, region] = tuple(islice(every, MAX_TOOLS))
 
     def take(self, account: str, region: str, writers: Iterable[str]) -> None:
         """What another process learned."""

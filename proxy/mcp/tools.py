@@ -8,6 +8,7 @@ is not read-only. Messages are read in the second half.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import field, replace
@@ -23,7 +24,7 @@ from proxy.strict_json import AlikeNames, TooCostly, differ_clearly
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from proxy.access.own_accounts import OwnAccounts
     from proxy.access.paths import PathPattern
@@ -232,6 +233,9 @@ NOTIFICATIONS: Final = frozenset(f"notifications/{what}" for what in ("initializ
     "notifications/roots/list_changed"
 }
 _LIMITS: Final = "Call a tool that works for one advertiser, or ask the operator for a key without these limits."
+_FOR_WRITES: Final = "ask the operator for a key with `access: write`."
+_ALIKE: Final = 0.9
+"""How much alike a misspelt name and a tool are, as `difflib` measures it; tools with other verbs are less so."""
 _REPORTS: Final = b"reports"
 _ABOVE_ACCOUNTS: Final = (LITE, "account_management-")
 _EVERYBODYS: Final = frozenset((SEARCH, DESCRIBE, INVOKE))
@@ -275,9 +279,15 @@ class ToolRules:
         asked_id = message.get("id") if isinstance(message, dict) else None
         return replace(self, asked_id=asked_id, paging=b"cursor" in body.raw)
 
-    def find_objection(self, tool: str) -> Objection | None:
-        """What forbids to call a tool, None where it may be called."""
-        return self._find_objection(tool, reads=tool not in self.writers)
+    def find_objection(self, tool: str, listed: Iterable[str] = ()) -> Objection | None:
+        """What forbids to call a tool, None where it may be called. `listed` are tools that the endpoint listed: of a
+        misspelt name, the one of them that was meant is named, if the client may call it."""
+        objection = self._find_objection(tool, reads=tool not in self.writers)
+        if objection is None or operation_of(tool, self.operations) is not None:
+            return objection
+        own = [name for name in listed if self.find_objection(name) is None]
+        near = difflib.get_close_matches(tool, own, 1, _ALIKE)
+        return Objection(f"Unknown tool {tool}.", f"Did you mean {near[0]}?") if near else objection
 
     def _find_objection(self, tool: str, *, reads: bool) -> Objection | None:
         """The same; `reads` is what the server says of it. What the tools of `/mcp/lite` call is checked by itself."""
@@ -288,6 +298,9 @@ class ToolRules:
             return Objection(reason, "Call a permitted tool, or ask the operator to add this one to `mcp_tools`.")
         has_access = f"Client {self.client} has `access: {self.access}`, and {tool}"
         effect = effect_of(tool, self.operations)
+        if effect not in PERMITTED_EFFECTS[self.access] and operation_of(tool, self.operations) is None:
+            reason = f"Unknown tool {tool}. It counts as a write, and client {self.client} has `access: {self.access}`."
+            return Objection(reason, f"Call a tool that tools/list shows. If Amazon has this one: {_FOR_WRITES}")
         if effect not in PERMITTED_EFFECTS[self.access]:
             does = "orders a report" if effect is Effect.REPORT else "may change something"
             return Objection(f"{has_access} {does}.", _ask_for_access(effect))
@@ -334,8 +347,8 @@ class ToolRules:
             "these in the proxy's configuration.",
         }
 
-    def check(self, request: Request, body: JsonBody) -> None:
-        """Raise what forbids a request to the endpoint, if anything does."""
+    def check(self, request: Request, body: JsonBody, listed: Iterable[str] = ()) -> None:
+        """Raise what forbids a request to the endpoint, if anything does. `listed` as in `find_objection`."""
         if request.method != b"POST":
             if body.raw:
                 raise _unclear("only a POST has a body here")
@@ -344,14 +357,17 @@ class ToolRules:
             read = read_messages(request.fields, body, self.own)
         except UnclearMessage as error:
             raise refuse_unclear(error) from None
-        objections = [self._judge(message) for message in read.messages]
+        objections = [self._judge(message, listed) for message in read.messages]
         texts = [objection.text if objection is not None else "" for objection in objections]
         why = next(filter(None, texts), "")
         if why:
             raise refuse_messages(ToolNotPermitted(why), read, texts)
 
-    def _judge(self, message: McpMessage) -> Objection | None:
-        objection = self.find_objection(message.tool) if message.method == CALL else self._object_to_method(message)
+    def _judge(self, message: McpMessage, listed: Iterable[str]) -> Objection | None:
+        if message.method == CALL:
+            objection = self.find_objection(message.tool, listed)
+        else:
+            objection = self._object_to_method(message)
         if objection is None and message.foreign is not None:
             return self._object_to_account(message.foreign)
         return objection
@@ -443,6 +459,12 @@ def read_hints(tools: list[Any], operations: Operations) -> dict[str, bool]:
     named = (tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str))
     hints = {tool["name"]: read_only_hint(tool) for tool in named if _reads_by_name(tool["name"], operations)}
     return {name: hint for name, hint in hints.items() if hint is not None}
+
+
+def name_listed(tools: list[Any]) -> list[str]:
+    """The names of listed tools, but for names that no call may have."""
+    names = (tool.get("name") for tool in tools if isinstance(tool, dict))
+    return [name for name in names if isinstance(name, str) and _TOOL.fullmatch(name)]
 
 
 def _reads_by_name(tool: str, operations: Operations) -> bool:

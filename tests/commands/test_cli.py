@@ -459,9 +459,14 @@ def test_the_banner_of_a_demo_with_a_certificate_says_https(tmp_path: Path) -> N
     assert "curl -s http://127.0.0.1:8081/metrics" in text
 
 
-@pytest.mark.parametrize(("options", "strict"), [((), True), (("--echo",), False)])
-def test_simulate_takes_the_echo(monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], strict: bool) -> None:
-    """Unknown operations are 404 in `simulate`, unless --echo asks for the mirror."""
+@pytest.mark.parametrize(
+    ("options", "strict", "tools"),
+    [((), True, "own"), (("--echo",), False, "own"), (("--mcp-tools", "amazon"), True, "amazon")],
+)
+def test_simulate_takes_the_echo_and_the_tools(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], strict: bool, tools: str
+) -> None:
+    """Unknown operations are 404 in `simulate`, unless --echo asks for the mirror; --mcp-tools lists Amazon's tools."""
     given: list[SimulatorSettings] = []
 
     def start(settings: SimulatorSettings) -> int:
@@ -470,7 +475,7 @@ def test_simulate_takes_the_echo(monkeypatch: pytest.MonkeyPatch, options: tuple
 
     monkeypatch.setattr("proxy.commands.simulate.run_simulator", start)
     assert CliRunner().invoke(app, ["simulate", *options]).exit_code == 0
-    assert [settings.strict_paths for settings in given] == [strict]
+    assert [(settings.strict_paths, settings.mcp_tools) for settings in given] == [(strict, tools)]
 
 
 def test_the_simulator_says_that_its_ports_are_taken(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Requests without a session must leave as the simulator wants them, which is stri
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.clients import environments, flows
 from tests.integration.rig import Rig
-from tests.support.processes import started_script, until
+from tests.support.processes import ReadyProcess, started_script, until
 from tests.support.ready_program import Interpreter
 
 pytestmark = pytest.mark.integration
@@ -56,6 +57,36 @@ def heads(proxy: Rig) -> list[dict[str, str]]:
 def versions(proxy: Rig) -> set[str | None]:
     """The versions that the requests were written in, but for the first, which finds out or agrees on one."""
     return {head.get("mcp-protocol-version") for head in heads(proxy)[1:]}
+
+
+def test_the_key_of_the_demo_reads_by_mcp(python: Interpreter) -> None:
+    """With the key of its banner, an agent sees tools that read, and calls them; a misspelt one is corrected."""
+    misspelt = "campaign_management-query_campagin"
+    calls = json.dumps([{"name": name, "arguments": {"body": BODY}} for name in (QUERY, misspelt, UPDATE)])
+    any_port = "127.0.0.1:0"
+    demo = ReadyProcess(
+        *("proxy", "demo", "--listen", any_port, "--admin-listen", any_port),
+        open_files=None,
+        has_workers=False,
+        ADS_PROXY_LOG__FORMAT="json",
+    )
+    try:
+        started = demo.first(lambda line: line.get("event") == "server_started")
+        until(lambda: "console: " in demo.text)
+        key = re.search(r"Bearer (adsproxy_[\w-]+)", demo.text)
+        assert key, demo.text
+        environment = {"PROXY_URL": f"http://{started['listen']}", "CLIENT_KEY": key[1]}
+        with started_script(python, environments.CLIENTS / "fastmcp" / "flow.py", "auto", calls, **environment) as told:
+            told.wait_for(lambda line: "done" in line)
+            first, read, wrong, write, _ = told.entries()
+    finally:
+        demo.end()
+        demo.wait()
+    assert QUERY in first["tools"]
+    assert UPDATE not in first["tools"]
+    assert (read["failed"], "campaigns" in json.loads(read["said"][0])) == (False, True)
+    assert wrong["said"] == [f"Unknown tool {misspelt}. Did you mean {QUERY}? Do not retry."]
+    assert write["failed"]
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/lite"])

@@ -31,6 +31,16 @@ def test_what_became_other_is_told_once() -> None:
     assert set(hints.known()) == {("acme", "na", frozenset("a")), ("acme", "eu", frozenset("b"))}
 
 
+def test_the_listed_tools_of_a_login_and_region_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages of a list together, the latest first, and no more than a bound."""
+    monkeypatch.setattr(tool_hints, "MAX_TOOLS", 3)
+    hints = ToolHints()
+    hints.note_listed("acme", "na", ["a", "b"])
+    hints.note_listed("acme", "na", ["c", "b", "d"])
+    assert hints.listed("acme", "na") == ("c", "b", "d")
+    assert hints.listed("acme", "eu") == hints.listed("zeta", "na") == ()
+
+
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """In lists and in tools; what was used longest ago goes first."""
     monkeypatch.setattr(tool_hints, "MAX_LISTS", 2)

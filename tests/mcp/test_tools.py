@@ -20,6 +20,7 @@ from proxy.mcp.tools import (
     ToolRules,
     effect_of,
     effect_of_body,
+    name_listed,
     read_calls,
     read_hints,
     tool_rules,
@@ -173,7 +174,7 @@ def test_an_answer_has_the_id_of_its_call(identifier: Any) -> None:
     [
         (READ, UPDATE, "may change something. Ask the operator for a key with `access: write`. Do not retry."),
         (REPORTING, UPDATE, "may change something. Ask the operator for a key with `access: write`. Do not retry."),
-        (READ, "nobody_knows", "may change something. Ask the operator for a key with `access: write`. Do not retry."),
+        (READ, "nobody_knows", "has this one: ask the operator for a key with `access: write`. Do not retry."),
         (READ, REPORT, "orders a report. Ask the operator for a key with `access: report`. Do not retry."),
         (QUERIES, UPDATE, "Call a permitted tool, or ask the operator to add this one to `mcp_tools`. Do not retry."),
     ],
@@ -183,6 +184,35 @@ def test_a_refused_call_says_what_to_do(allowed: ToolRules, tool: str, advice: s
     refused = judged(allowed, call(tool))
     assert refused is not None
     assert told(refused).endswith(advice)
+
+
+LISTED = (QUERY, UPDATE, "campaign_management-query_ad_group", "amazon_ads_help-read_page", "reporting-read_pages")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tool", "words"),
+    [
+        (READ, "campaign_management-query_campagin", f"Unknown tool {{}}. Did you mean {QUERY}? Do not retry."),
+        (QUERIES, "campaign_mangement-query_campagin", f"Unknown tool {{}}. Did you mean {QUERY}? Do not retry."),
+        (READ, "campaign_management-update_campagin", "Unknown tool {}. It counts as a write, and client agent has"),
+        (READ, "amazon_ads_help-read_pages", "Unknown tool {}. It counts as a write, and client agent has"),
+        (READ, "amazon_ads_help-read_page", "Unknown tool {}. It counts as a write, and client agent has"),
+        (QUERIES, "reprting-read_pages", "Unknown tool {}. Did you mean reporting-read_pages? Do not retry."),
+        (READ, UPDATE, "Client agent has `access: read`, and {} may change something. Ask the operator"),
+    ],
+)
+def test_a_misspelt_tool_is_an_unknown_tool(allowed: ToolRules, tool: str, words: str) -> None:
+    """The one that was meant is named if the client may call it. Others stay hidden: a tool that the client may not
+    see gets the same words as one that does not exist."""
+    objection = allowed.find_objection(tool, LISTED)
+    assert objection is not None
+    assert objection.text.startswith(words.format(tool))
+    assert UPDATE not in objection.text.replace(tool, "")
+
+
+def test_the_names_of_a_list_are_those_that_a_call_may_have() -> None:
+    """Whatever a server lists."""
+    assert name_listed([{"name": QUERY}, {"name": 1}, {"name": "a b"}, {}, None, "x"]) == [QUERY]
 
 
 def test_a_call_that_nobody_answers_is_refused_by_its_status() -> None:
