@@ -1,8 +1,7 @@
 # The image of ads-proxy. Needs nothing at run time but the network: read-only root, no capabilities, no root user.
 #
 #   docker build -t ads-proxy .
-#   docker run --rm --read-only -p 127.0.0.1:8080:8080 -e ADS_PROXY_LISTEN=0.0.0.0:8080 -e
-# ADS_PROXY_ALLOW_UNAUTHENTICATED=true ads-proxy demo
+#   docker run --rm --read-only -p 127.0.0.1:8080:8080 -e ADS_PROXY_LISTEN=0.0.0.0:8080 ads-proxy demo
 #
 # The program listens on loopback unless told otherwise: right for a sidecar, whose tool shares its network. Whoever
 # publishes a port says so with ADS_PROXY_LISTEN, and says who may call (docs/how-to/configure.md).

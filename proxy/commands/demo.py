@@ -9,6 +9,7 @@ Example: ads-proxy demo --listen 127.0.0.1:9090
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import socket
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.app.process import end_with_parent
 from proxy.commands.cli_options import AdminListenOption, EchoOption, ListenOption
-from proxy.commands.demo_folder import ACCOUNTS, AGENT, REPORT, DemoFolder, prepare
+from proxy.commands.demo_folder import ACCOUNTS, AGENT, REPORT, PreparedDemo, prepare
 from proxy.commands.terminal import tell
-from proxy.config import Address, Config, environment, load
+from proxy.config import Address, Config, environment
 from proxy.config.model.values import parse_address
 from proxy.errors import ListenError, StartupError
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from proxy.app.program import Program
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of a random name is made in it
 LISTEN, ADMIN_LISTEN = "127.0.0.1:8080", "127.0.0.1:8081"
 _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
 _AMAZONS_TOOLS = ("--mcp-tools", "amazon")
@@ -66,7 +68,7 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
     key = _add_admin_key(variables)
     with _folder() as folder, running_simulator(environ, *_AMAZONS_TOOLS, *(("--echo",) if echo else ())) as simulator:
         made = prepare(folder, simulator, variables, time.time())
-        config = load(made.config, variables)
+        config = made.config
         for option, address in (("--listen", config.listen), ("--admin-listen", config.admin_listen)):
             _try_to_listen(option, address)
 
@@ -81,18 +83,30 @@ def run_demo(environ: Mapping[str, str], listen: str | None, admin_listen: str |
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder that is removed when the demo ends, also before it serves and listens to signals itself."""
+def _folder() -> Iterator[Path | None]:
+    """A folder that is removed when the demo ends, also before it serves and listens to signals itself. None where no
+    place for it can be written."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _exit)
     before = _hold_signals()
+    place = _writable_place()
+    if place is None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="ads-proxy-demo-", dir=place, ignore_cleanup_errors=True) as folder:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield Path(folder)
+
+
+def _writable_place() -> str | None:
+    """Where temporary files go. In a container whose root is read-only, Podman mounts a /tmp; Docker has shared memory
+    alone, which other programs do not use for folders."""
     try:
-        with tempfile.TemporaryDirectory(prefix="ads-proxy-demo-", ignore_cleanup_errors=True) as folder:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            yield Path(folder)
-    except FileNotFoundError as error:
-        raise StartupError(f"demo: {error.strerror}; set TMPDIR to a folder that can be written") from None
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK | os.X_OK) else None
 
 
 def _hold_signals() -> set[int | signal.Signals]:
@@ -186,7 +200,17 @@ def _try_to_listen(option: str, address: Address) -> None:
             ) from None
 
 
-def banner(config: Config, made: DemoFolder, key: str) -> str:
+NO_FOLDER = (
+    "Without a folder that can be written, the demo has no audit, no report and no invitation. Set TMPDIR to one; "
+    "containers get one from --tmpfs /tmp."
+)
+
+
+def _of_files(file: Path) -> tuple[str, str]:
+    return "A week of changes; other commands take the same --config:", f"  ads-proxy audit show --config {file}"
+
+
+def banner(config: Config, made: PreparedDemo, key: str) -> str:
     """What to try first. `key` is the admin key, if the demo made one."""
     scheme = "https" if config.tls else "http"
     url, admin = f"{scheme}://{config.listen.reachable}", f"http://{config.admin_listen.reachable}"
@@ -195,14 +219,13 @@ def banner(config: Config, made: DemoFolder, key: str) -> str:
         "",
         f"  curl -s {url}/v2/profiles",
         f"  curl -s {url}/eu/v2/profiles",
-        f"  curl -s {url}/-/reports/{REPORT}.csv",
+        *([f"  curl -s {url}/-/reports/{REPORT}.csv"] if made.file else []),
         f"  curl -s {admin}/metrics",
         "",
         f"The key of the client {AGENT}, which reads one profile of {ACCOUNTS[0]}; for curl, and for MCP at {url}/mcp:",
         f"  curl -s {url}/v2/profiles -H 'Authorization: Bearer {made.agent_key}'",
         "",
-        "A week of changes; other commands take the same --config:",
-        f"  ads-proxy audit show --config {made.config}",
+        *(_of_files(made.file) if made.file else (NO_FOLDER,)),
         "",
         *([f"An invitation for {ACCOUNTS[1]}: {admin}{made.invitation}", ""] if made.invitation else []),
         f"  console: {admin}/" + (f"   (key: {key})" if key else ""),

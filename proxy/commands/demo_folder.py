@@ -1,7 +1,8 @@
 """The folder of a demo: a configuration with two accounts, keys, a named report, an open invitation, a week of audit.
 
 All of it is invented, and lives as long as the demo. The commands that read a configuration work with it from another
-terminal: `ads-proxy audit show --config FOLDER/proxy.yaml`.
+terminal: `ads-proxy audit show --config FOLDER/proxy.yaml`. Where no folder can be written, there is no more than two
+accounts and keys.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import secrets
 from dataclasses import field
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -38,6 +40,7 @@ from proxy.events import (
     SignInOutcome,
     WriteOutcome,
 )
+from proxy.net.pem import as_file
 from proxy.regions import REGION_NAMES
 from proxy.secret import KEY_PREFIX
 from proxy.tokens.invitation import link, signing_key
@@ -45,7 +48,6 @@ from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from proxy.config import Config
     from proxy.events import Event
@@ -59,38 +61,48 @@ _INVITED_FOR: Final = 7 * _DAY
 
 
 @dataclass(frozen=True, slots=True)
-class DemoFolder:
-    """A demo's files, and the secrets that its banner shows. `invitation` is the path of an open link."""
+class PreparedDemo:
+    """A demo's configuration, and the secrets that its banner shows. `file` is the configuration's file, None without a
+    folder. `invitation` is the path of an open link."""
 
-    config: Path
+    config: Config
+    file: Path | None
     agent_key: str = field(repr=False)
     invitation: str = field(repr=False)
 
 
-def prepare(folder: Path, simulator: Mapping[str, Any], variables: Mapping[str, str], now: float) -> DemoFolder:
-    """Write the folder's files. `variables` are the settings of the environment that stay in force."""
+def prepare(
+    folder: Path | None, simulator: Mapping[str, Any], variables: Mapping[str, str], now: float
+) -> PreparedDemo:
+    """Write the folder's files, if there is one. `variables` are the settings of the environment that stay in force."""
     key = KEY_PREFIX + secrets.token_urlsafe(24)
+    tokens = simulator["refresh_token"], _add_user(simulator["control_url"], ACCOUNTS[1])
+    text = configuration(simulator, tokens, key, variables, keeps_files=folder is not None)
+    if folder is None:
+        with as_file(text.encode()) as unnamed:
+            return PreparedDemo(load(Path(unnamed), dict(variables)), None, key, "")
     path = folder / "proxy.yaml"
-    second_token = _add_user(simulator["control_url"], ACCOUNTS[1])
-    path.write_text(configuration(simulator, second_token, key, variables), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     config = load(path, dict(variables))
     assert config.audit.file is not None
     write_audit(config.audit.file, now)
-    return DemoFolder(path, key, asyncio.run(_invite(config)) if config.invites.url else "")
+    return PreparedDemo(config, path, key, asyncio.run(_invite(config)) if config.invites.url else "")
 
 
-def configuration(simulator: Mapping[str, Any], second_token: str, agent_key: str, variables: Mapping[str, str]) -> str:
-    """The text of the configuration. The second account is another user's at the simulator, with its own profiles.
-
-    Invitations need the port of the admin listener: there are none if the system is to choose it (0).
-    """
-    admin_port = parse_address(variables["ADS_PROXY_ADMIN_LISTEN"]).port
+def configuration(
+    simulator: Mapping[str, Any],
+    refresh_tokens: tuple[str, str],
+    agent_key: str,
+    variables: Mapping[str, str],
+    *,
+    keeps_files: bool,
+) -> str:
+    """The text of the configuration. The second account is another user's at the simulator, with its own profiles."""
     app = {key: simulator[key] for key in ("client_id", "client_secret")}
-    tokens = zip(ACCOUNTS, (simulator["refresh_token"], second_token), strict=True)
+    tokens = zip(ACCOUNTS, refresh_tokens, strict=True)
     of_agent = {"name": AGENT, "key_sha256": hashlib.sha256(agent_key.encode()).hexdigest(), "access": "read"}
     of_optimizer = {"name": OPTIMIZER, "key_sha256": _unused_key(), "accounts": [*ACCOUNTS]}
     urls = ("api_url", "token_url", "auth_grant_url", "mcp_url")
-    order = {"preset": "spCampaigns", "columns": ["date", "campaignName", "impressions", "clicks", "cost"]}
     content = {
         "listen": variables["ADS_PROXY_LISTEN"],
         "admin_listen": variables["ADS_PROXY_ADMIN_LISTEN"],
@@ -101,6 +113,20 @@ def configuration(simulator: Mapping[str, Any], second_token: str, agent_key: st
             of_optimizer,
         ],
         "regions": {name: {key: simulator[f"{key}s"][name] for key in urls} for name in REGION_NAMES},
+        **(_kept(variables) if keeps_files else {"state": {"url": "memory:"}}),
+    }
+    head = "# The configuration of a demo. The answers come from the built-in simulator, not from Amazon.\n"
+    return head + yaml.safe_dump(content, sort_keys=False)
+
+
+def _kept(variables: Mapping[str, str]) -> dict[str, Any]:
+    """The sections that keep files.
+
+    Invitations need the port of the admin listener: there are none if the system is to choose it (0).
+    """
+    admin_port = parse_address(variables["ADS_PROXY_ADMIN_LISTEN"]).port
+    order = {"preset": "spCampaigns", "columns": ["date", "campaignName", "impressions", "clicks", "cost"]}
+    return {
         "state": {"url": "file:state"},
         "audit": {"file": "audit.jsonl", "objects": True, "values": ["state", "budget", "bid"]},
         **({"invites": {"url": f"http://localhost:{admin_port}"}} if admin_port else {}),
@@ -111,8 +137,6 @@ def configuration(simulator: Mapping[str, Any], second_token: str, agent_key: st
             "named": {REPORT: {"account": ACCOUNTS[0], "profiles": "all", "order": order, "days": 7, "every": "1h"}},
         },
     }
-    head = "# The configuration of a demo. The answers come from the built-in simulator, not from Amazon.\n"
-    return head + yaml.safe_dump(content, sort_keys=False)
 
 
 def _unused_key() -> str:

@@ -1,4 +1,4 @@
-"""PEM in memory, for libraries that read certificates and keys from files alone. Nothing here reads its content."""
+"""PEM, or another text, in memory, for what reads files alone. Nothing here reads its content."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from proxy import __version__
 from proxy.commands.cli import GROUPS, UNGROUPED, app, find_commands, group_of, load_command
 from proxy.commands.demo import banner, demo_environment, running_simulator
-from proxy.commands.demo_folder import DemoFolder, configuration
+from proxy.commands.demo_folder import PreparedDemo, configuration
 from proxy.commands.entry import ServeRequest
 from proxy.commands.healthcheck import check_health, healthcheck
 from proxy.config import DEFAULT_ADMIN, Address, Config, TlsSection, load
@@ -403,7 +403,8 @@ def demo_config(folder: Path, environ: Mapping[str, str], addresses: Mapping[str
     """The configuration of a demo whose simulator is said to listen."""
     variables = {**demo_environment(environ), **addresses}
     path = folder / "proxy.yaml"
-    path.write_text(configuration(SIMULATOR, "Atzr|second", "adsproxy_agent", variables), encoding="utf-8")
+    tokens = "Atzr|canary", "Atzr|second"
+    path.write_text(configuration(SIMULATOR, tokens, "adsproxy_agent", variables, keeps_files=True), encoding="utf-8")
     return load(path, variables)
 
 
@@ -438,7 +439,7 @@ def test_the_simulator_of_a_demo_ends_with_it() -> None:
 def test_the_banner_can_be_pasted(tmp_path: Path) -> None:
     """A wildcard listener is shown with an address that curl reaches, and the keys that were made are shown."""
     config = demo_config(tmp_path, {}, {**ADDRESSES, "ADS_PROXY_LISTEN": "0.0.0.0:8080"})
-    made = DemoFolder(tmp_path / "proxy.yaml", "adsproxy_agent", "/invite/x.y")
+    made = PreparedDemo(config, tmp_path / "proxy.yaml", "adsproxy_agent", "/invite/x.y")
     text = banner(config, made, "made-key")
     assert "Authorization: Bearer adsproxy_agent" in text
     assert f"ads-proxy audit show --config {tmp_path / 'proxy.yaml'}" in text
@@ -453,7 +454,7 @@ def test_the_banner_of_a_demo_with_a_certificate_says_https(tmp_path: Path) -> N
     config = demo_config(tmp_path, {}).model_copy(
         update={"tls": TlsSection(cert=tmp_path / "cert", key=tmp_path / "key")}
     )
-    text = banner(config, DemoFolder(tmp_path, "", ""), "")
+    text = banner(config, PreparedDemo(config, tmp_path, "", ""), "")
     assert "invitation" not in text
     assert "curl -s https://127.0.0.1:8080/v2/profiles" in text
     assert "curl -s http://127.0.0.1:8081/metrics" in text

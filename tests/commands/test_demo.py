@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ import pytest
 from proxy.commands.audit import verify
 from tests.support.patience import PATIENCE
 from tests.support.processes import Process, ReadyProcess, free_port, until
+from tests.support.programs import do_without
 from tests.support.ready_program import ready
 
 pytestmark = pytest.mark.integration
@@ -221,6 +223,40 @@ async def test_a_demo_behind_nohup_goes_on_when_its_terminal_closes(tmp_path: Pa
         answer, _ = await ask(f"{admin}livez")
         process.signal(signal.SIGTERM)
         assert (answer.status, process.wait()) == (200, 0)
+    finally:
+        process.end()
+
+
+PLACES = ("/tmp", "/var/tmp", "/usr/tmp", "/dev/shm")
+READ_ONLY = "mount -t tmpfs -o ro none {}; "
+
+
+def without(places: Sequence[str]) -> tuple[str, ...]:
+    """What a command begins with that can write to none of these places. Skips the test where only root could."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0:
+        do_without("only root can make a namespace without a writable /tmp")
+    mounts = "".join(READ_ONLY.format(place) for place in places if Path(place).is_dir())
+    return ("unshare", "--mount", "sh", "-c", f'set -e; {mounts} cd /proc; exec "$@"', "sh")
+
+
+@pytest.mark.parametrize("has_shared_memory", [True, False])
+async def test_a_demo_needs_no_temporary_folder(has_shared_memory: bool) -> None:
+    """As in Docker with a root that is read-only: shared memory keeps its files; without any, it serves without them,
+    and its banner names what is missing."""
+    prefix = without(PLACES[:-1] if has_shared_memory else PLACES)
+    process = Process(*prefix, *PROGRAM, "demo", "--listen", ANY, "--admin-listen", ANY, PYTHONPATH=str(ROOT))
+    try:
+        until(lambda: "console: " in process.text)
+        url = shown(r"curl -s (http://\S+)/v2/profiles", process.text)
+        answer, body = await ask(f"{url}/v2/profiles")
+        assert (answer.status, len(json.loads(body))) == (200, 3)
+        key = shown(r"Bearer (adsproxy_[\w-]+)", process.text)
+        assert await asked_with(key, "POST", f"{url}/sp/campaigns") == 403
+        assert await asked_with("any", "GET", f"{url}/-/reports") == (200 if has_shared_memory else 404)
+        assert ("has no audit, no report and no invitation" in process.text) is not has_shared_memory
+        assert ("--config /dev/shm/ads-proxy-demo-" in process.text) is has_shared_memory
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
     finally:
         process.end()
 
