@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -55,6 +56,11 @@ class Refused(AdsProxyError):
         self.close = close
         if retryable is not None:
             self.retryable = retryable
+
+    @property
+    def wait(self) -> int | None:
+        """The seconds that `Retry-After` tells the client; None for no such field."""
+        return None if self.retry_after is None else max(1, math.ceil(self.retry_after))
 
     @property
     def sent_status(self) -> int:

@@ -738,7 +738,9 @@ class RequestFinished(Event):
     `mcp_tools` are the tools that a request to the MCP endpoint calls, as its body names them. `span` is set
     with traces on. `write` is what the response to a write says; None for reads, and for what was not sent to Amazon.
     `changes` is what it names and sets, if that is recorded. `spend` is what the limits of its client say of it, if
-    they were asked. `subject` is the `sub` of the JWT that it came with, empty without one.
+    they were asked. `subject` is the `sub` of the JWT that it came with, empty without one. `retry_after` are the
+    seconds that the client was told to wait, None for nothing. `address` is where a request of an unknown client came
+    from: the peer of its socket, empty where there is none.
     """
 
     request_id: str
@@ -771,6 +773,8 @@ class RequestFinished(Event):
     changes: ChangedObjects | None = None
     spend: SpendJudgement | None = None
     subject: str = ""
+    retry_after: int | None = None
+    address: str = ""
 
     @property
     def outcome(self) -> str:

@@ -6,7 +6,6 @@ Pure: an error and a few plain values in, the bytes of a whole answer out.
 from __future__ import annotations
 
 import json
-import math
 from email.utils import formatdate
 from enum import Enum, auto
 from functools import lru_cache
@@ -112,8 +111,8 @@ def answer(error: Refused, request_id: str, form: BodyForm, *, close: bool, extr
         proxy_status(error),
         f"X-Request-Id: {request_id}",
     ]
-    if error.retry_after is not None:
-        lines.append(f"Retry-After: {max(1, math.ceil(error.retry_after))}")
+    if error.wait is not None:
+        lines.append(f"Retry-After: {error.wait}")
     if error.status == 401:
         lines.append('WWW-Authenticate: Bearer realm="ads-proxy"')
     if error.status == 407:

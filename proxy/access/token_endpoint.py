@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -83,8 +82,8 @@ class _TokenRequestError(Exception):
         """How to authenticate, and when to come again."""
         if self.status == 401:
             return ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),)
-        after = self.refusal.retry_after if self.refusal is not None else None
-        return () if after is None else ((b"Retry-After", b"%d" % math.ceil(after)),)
+        after = self.refusal.wait if self.refusal is not None else None
+        return () if after is None else ((b"Retry-After", b"%d" % after),)
 
 
 def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now: float) -> PlaceholderResponse:

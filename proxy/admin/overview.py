@@ -141,7 +141,8 @@ def undated(accounts: Sequence[str]) -> dict[str, Any]:
 
 
 def refusals(failures: Iterable[RecentRequest]) -> dict[str, Any]:
-    """Clients that got a 4xx response, from the proxy or from Amazon: why, how often, and what to do.
+    """Clients that got a 4xx response, from the proxy or from Amazon: why, how often, and what to do; and where the
+    last requests of unknown clients came from.
 
     `failures` come newest first, and so do the lines. `count` is of all lines, also of those that are not shown.
     """
@@ -157,6 +158,7 @@ def refusals(failures: Iterable[RecentRequest]) -> dict[str, Any]:
             "account": account,
             "count": len(members),
             "last": moment(members[0].at),
+            "addresses": list(dict.fromkeys(each.address for each in members if each.address))[:MAX_NAMES],
             "next_step": next_step(members[0].status, members[0].refusal, members[0].fault),
         }
         for (client, why, account), members in groups.items()

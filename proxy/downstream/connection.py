@@ -569,7 +569,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler.request_broken(error)
 
     def _refuse(self, error: Refused, request: Request | None = None, close: bool = True) -> None:
-        self._out.append(self._service.refuse(error, request, close=close))
+        self._out.append(self._service.refuse(error, request, close=close, address=self.address))
         self.flush()
         if close:
             self._close()

@@ -151,8 +151,9 @@ class Service(Protocol):
         otherwise."""
         ...
 
-    def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
-        """The bytes that answer a request which got no handler; `request` is what could be read of it."""
+    def refuse(self, error: Refused, request: Request | None, *, close: bool, address: str) -> bytes:
+        """The bytes that answer a request which got no handler; `request` is what could be read of it, `address` where
+        it came from."""
         ...
 
     def defect(self, where: str, error: BaseException) -> None:

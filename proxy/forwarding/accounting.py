@@ -278,10 +278,9 @@ class Accounting:
             )
         )
 
-    def refused(self, request: Request, error: Refused, kind: RequestKind, bytes_out: int, waited: float = 0.0) -> None:
-        """A request was answered before anybody served it, with a body of so many bytes, after so many seconds."""
-        stats = self.begin(request, 0.0)
-        stats.refusal, stats.bytes_out = error, bytes_out
+    def refused(self, stats: RequestStats, error: Refused, kind: RequestKind, waited: float = 0.0) -> None:
+        """A request was answered before anybody served it, after so many seconds."""
+        stats.refusal = error
         self._unserved(stats, error.status, kind, waited)
 
     def left(self, request: Request, kind: RequestKind, waited: float) -> None:

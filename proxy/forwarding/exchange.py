@@ -329,6 +329,7 @@ class Exchange:
         attempt, stats, status, fields = self._attempt, self._context.stats, response.status, response.fields
         assert attempt is not None
         stats.upstream_status, stats.amazon_request_id = status, fields.request_id or stats.amazon_request_id
+        stats.retry_after = fields.retry_after if status >= 400 else None
         if status == 429:
             self.departure.limit.refused(attempt.token, fields.retry_after)
         elif (departure := self._departure) is not None and departure.throttled is not None:

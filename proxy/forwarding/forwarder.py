@@ -339,20 +339,27 @@ class Forwarder:
         for gate in judging:
             gate.read(content)
 
-    def refuse(self, error: Refused, request: Request | None, *, close: bool, waited: float = 0.0) -> bytes:
+    def refuse(
+        self, error: Refused, request: Request | None, *, close: bool, address: str = "", waited: float = 0.0
+    ) -> bytes:
         """`waited` are seconds."""
         if request is None:
             request = unread_request(b"", self.new_request_id())
         undecided = self._undecided if self._undecided.request == request else UndecidedRequest(request)
         response = refusal_response(error, request, self.rules.response_lines, close=close)
-        self._dependencies.accounting.refused(request, error, undecided.kind, payload_size(response), waited)
+        accounting = self._dependencies.accounting
+        stats = accounting.begin(request, 0.0)
+        stats.bytes_out, stats.address = payload_size(response), address
+        accounting.refused(stats, error, undecided.kind, waited)
         return response
 
-    def refuse_waited(self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool) -> bytes:
+    def refuse_waited(
+        self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool, address: str
+    ) -> bytes:
         """Refuse a request that waited. Others came meanwhile, unless it was decided just now."""
         if self._undecided.request is not undecided.request:
             self._undecided = undecided
-        return self.refuse(error, undecided.request, close=close, waited=waited)
+        return self.refuse(error, undecided.request, close=close, address=address, waited=waited)
 
     def defect(self, where: str, error: BaseException) -> None:
         self._dependencies.accounting.defect(where, error)

@@ -73,8 +73,8 @@ class OwnedService:
     def check(self, request: Request, address: str) -> None:
         """Raise what forbids the request on this connection. It is not asked about a remembered head."""
 
-    def refuse(self, error: Refused, request: Request | None, *, close: bool) -> bytes:
-        return self.forwarder.refuse(error, request, close=close)
+    def refuse(self, error: Refused, request: Request | None, *, close: bool, address: str) -> bytes:
+        return self.forwarder.refuse(error, request, close=close, address=address)
 
     def defect(self, where: str, error: BaseException) -> None:
         self.forwarder.defect(where, error)

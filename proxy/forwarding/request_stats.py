@@ -27,19 +27,21 @@ class RequestStats:
     """Filled while a request runs. Times are in seconds, moments are of `perf_counter`; `sent_at` is 0 while none of it
     is at Amazon, and `upstream` is then what Amazon took for earlier attempts.
 
-    `overhead` is what the proxy itself spent, up to the
-    moment `counted`; `bytes_in` and `bytes_out` count payload. `explanation` is that of an error of Amazon's.
-    `mcp_tools` are those that the body calls. `readings` are what threads still read for the account; `due` is when it
-    is given at the latest, on the event loop's clock. `note` says how the proxy answered instead of Amazon. `span` is
-    set with traces on. `write` is what the response to a write says, `changes` what the write names and sets if that is
-    recorded. `judged` is what the limits of its client say of it, if they were asked.
+    `overhead` is what the proxy itself spent, up to the moment `counted`; `bytes_in` and `bytes_out` count payload.
+    `explanation` is that of an error of Amazon's. `mcp_tools` are those that the body calls. `readings` are what
+    threads still read for the account; `due` is when it is given at the latest, on the event loop's clock. `note` says
+    how the proxy answered instead of Amazon. `span` is set with traces on. `write` is what the response to a write
+    says, `changes` what the write names and sets if that is recorded. `judged` is what the limits of its client say of
+    it, if they were asked. `retry_after` are the seconds that Amazon asked to wait. `address` is where the request came
+    from, as far as its client may turn out to be unknown.
     """
 
     duration: float
-    amazon_request_id = fault = note = ""
+    amazon_request_id = fault = note = address = ""
     attempts = bytes_in = bytes_out = upstream_status = 0
     overhead = sent_at = upstream = 0.0
     refusal: Refused | None = None
+    retry_after: float | None = None
     explanation: Explanation | None = None
     mcp_tools: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
@@ -91,6 +93,7 @@ class RequestStats:
             and not self.fault
             and not self.note
             and self.explanation is None
+            and not self.retry_after
             and not self.mcp_tools
             and self.span is None
             and self.changes is None
@@ -103,6 +106,7 @@ class RequestStats:
         self.measure(now)
         refusal, explanation = self.refusal, self.explanation
         detail = explanation.sentence if explanation is not None else self.note
+        asked = None if self.retry_after is None else int(self.retry_after)
         return RequestFinished(
             request_id=self.request_id,
             client=kind.client,
@@ -134,4 +138,6 @@ class RequestStats:
             write=self.write,
             changes=self.changes,
             spend=_FROZEN if isinstance(refusal, Frozen) else self.judged,
+            retry_after=refusal.wait if refusal is not None else asked,
+            address="" if kind.client else self.address,
         )

@@ -88,7 +88,9 @@ class Decider(Protocol):
 
     def accept_new(self, request: Request, client: ClientPort, waited: Waited = ...) -> RequestHandler: ...
 
-    def refuse_waited(self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool) -> bytes: ...
+    def refuse_waited(
+        self, undecided: UndecidedRequest, error: Refused, waited: float, *, close: bool, address: str
+    ) -> bytes: ...
 
 
 class WaitingRequest(ABC):
@@ -143,7 +145,8 @@ class WaitingRequest(ABC):
         self._end()
         client, waited = self._client, perf_counter() - self._began
         keep = not error.close and client.stays_open(self._request)
-        client.send([self._decider.refuse_waited(self._undecided, error, waited, close=not keep)])
+        undecided, address = self._undecided, client.address
+        client.send([self._decider.refuse_waited(undecided, error, waited, close=not keep, address=address)])
         client.finish(keep=keep)
 
     def _end(self) -> None:

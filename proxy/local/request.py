@@ -40,6 +40,7 @@ class LocalRequest:
         self.request = request
         self.rules = rules
         self.stats = accounting.begin(request, client.head_done)
+        self.stats.address = client.address
         self.in_flight: Cell | None = None
         self.body = bytearray()
         self.done = False

@@ -54,9 +54,11 @@ OFTEN_EMPTY: Final = frozenset(
         "refusal",
         "detail",
         "fault",
+        "retry_after",
+        "address",
     }
 )
-"""Members that a line has only where they say something; of the last three all or none."""
+"""Members that a line has only where they say something; `refusal`, `detail` and `fault` all or none."""
 _SHARED: Final = (
     "client",
     "account",
@@ -276,9 +278,11 @@ class AccessLines:
         tools = ",".join(quoted(self._redaction.clean(tool)) for tool in event.mcp_tools)
         few = f',"mcp_tools":[{tools}]' if tools and "mcp_tools" in self._fields else ""
         few += self.written(event.write, event.spend)
-        if not (event.refusal or event.fault or event.detail):
-            return few
-        return few + "".join(self._member(name, _said(event, name)) for name in _PROBLEM)
+        if event.refusal or event.fault or event.detail:
+            few += "".join(self._member(name, _said(event, name)) for name in _PROBLEM)
+        if event.retry_after and "retry_after" in self._fields:
+            few += f',"retry_after":{event.retry_after}'
+        return few + (self._member("address", event.address) if event.address else "")
 
     def written(self, write: WriteOutcome | None, spend: SpendJudgement | None) -> str:
         """The members that tell what became of a write, and what limits say of it; none for any other request."""

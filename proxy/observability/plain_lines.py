@@ -122,6 +122,7 @@ def _problem_text(given: Mapping[str, str], columns: int) -> list[str]:
     words += [given["violations"]] if "violations" in given and "refusal" not in given else []
     if not words:
         return []
+    words += [f"(from {given['address']})"] if "address" in given else []
     words += [f"[{given[name]}]" for name in ("request_id", "amazon_request_id") if name in given]
     return _wrapped(" ".join(words), columns, indent=_INDENT)
 

@@ -49,6 +49,7 @@ class RecentRequest(NamedTuple):
     rejected: int = 0
     objects: str = ""
     members: str = ""
+    address: str = ""
 
     @property
     def failed(self) -> bool:
@@ -118,6 +119,7 @@ class RecentRequests:
             rejected=items.failed,
             objects=" ".join(changes.objects[:_MAX_CHANGED]),
             members=" ".join(changes.members[:_MAX_CHANGED]),
+            address=event.address,
         )
         self.take(request)
         return request

@@ -142,7 +142,7 @@ def test_the_refused_are_counted_by_client_and_reason() -> None:
             {"status": 403, "refusal": "not-permitted"},
             {"status": 500},
             {"status": 429, "client": "bids"},
-            {"status": 401, "refusal": "client-unknown", "client": "", "account": ""},
+            {"status": 401, "refusal": "client-unknown", "client": "", "account": "", "address": "192.0.2.7"},
             {"status": 403, "refusal": "not-permitted"},
         )
     ):
@@ -156,6 +156,7 @@ def test_the_refused_are_counted_by_client_and_reason() -> None:
     assert (found["count"], found["groups"]) == (4, 3)
     assert found["lines"][0]["last"] == "2030-03-17T17:50:40.000Z"
     assert "ads-proxy keys new" in found["lines"][1]["next_step"]
+    assert [line["addresses"] for line in found["lines"]] == [[], ["192.0.2.7"], []]
 
 
 def test_more_kinds_of_refusals_than_are_shown_are_counted() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import permutations
 from typing import Any
 
 import pytest
 
+from proxy.access.client_keys import ClientKey
+from proxy.access.clients import Budgets, Clients
+from proxy.access.placeholders import Placeholders
+from proxy.access.policy import Policy
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -110,3 +115,65 @@ async def test_of_two_ads_accounts_the_first_is_logged(names: tuple[str, str], r
         assert (await bench.ask(f"{HEAD}{lines}\r\n".encode())).status == 400
         await bench.settled(lambda: not bench.accounting.in_flight)
         assert [line["ads_account"] for line in logged(bench)] == ["amzn1.1"]
+
+
+# --- who was refused, and until when
+
+
+def with_budget(per_minute: int) -> Clients:
+    """One client, whose key is `known`."""
+    key = ClientKey(hashlib.sha256(b"known").hexdigest())
+    return Clients([Policy("reporting", (key,), requests_per_minute=per_minute)], Placeholders(b"key"), Budgets())
+
+
+KEYED = GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: known\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("sent", "refusal"),
+    [
+        (GET, "client-unknown"),
+        (KEYED.replace(b"known", b"old"), "client-unknown"),
+        (b"GET /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", ""),
+        (b"GET\r\n\r\n", "malformed-request"),
+    ],
+)
+async def test_the_line_of_an_unknown_client_has_its_address(sent: bytes, refusal: str, running: Running) -> None:
+    """The peer of the socket: it leads to the machine that sends an old key."""
+    async with running(answering(HELLO), clients=with_budget(100)) as bench:
+        assert 400 <= (await bench.ask(sent)).status < 500
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        (line,) = logged(bench)
+    assert (line["client"], line.get("refusal", ""), line["address"]) == ("", refusal, "127.0.0.1")
+
+
+async def test_a_forwarded_for_header_is_no_address(running: Running) -> None:
+    """Anybody can write one."""
+    forged = GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.1\r\n\r\n")
+    async with running(answering(HELLO), clients=with_budget(100)) as bench:
+        assert (await bench.ask(forged)).status == 401
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        assert [line["address"] for line in logged(bench)] == ["127.0.0.1"]
+
+
+async def test_the_line_of_a_429_has_when_to_come_again(running: Running) -> None:
+    """The seconds of Retry-After; where the client is known, its address is not logged."""
+    async with running(answering(HELLO), clients=with_budget(1)) as bench:
+        assert (await bench.ask(KEYED)).status == 200
+        refused = await bench.ask(KEYED)
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        served, line = logged(bench)
+    assert (line["status"], line["refusal"]) == (429, "budget-spent")
+    assert str(line["retry_after"]).encode() == refused.value(b"retry-after")
+    assert not {"retry_after", "address"} & served.keys()
+    assert "address" not in line
+
+
+@pytest.mark.parametrize(("asked", "logs"), [(b"Retry-After: 7\r\n", 7), (b"", None), (b"Retry-After: 0\r\n", None)])
+async def test_so_has_the_line_of_amazons_429(asked: bytes, logs: int | None, running: Running) -> None:
+    """Amazon's own Retry-After passes, and is logged; none is not."""
+    throttled = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n" + asked + b"\r\n"
+    async with running(answering(throttled)) as bench:
+        assert (await bench.ask(GET)).status == 429
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        assert [(line["upstream_status"], line.get("retry_after")) for line in logged(bench)] == [(429, logs)]

@@ -124,6 +124,12 @@ def test_a_refusal_says_why_on_the_next_lines() -> None:
     assert max(map(len, rest)) <= COLUMNS
 
 
+def test_the_refusal_of_an_unknown_client_says_where_it_came_from() -> None:
+    """Next to the reason, where somebody looks for the machine."""
+    _, second = plain(status=401, refusal="client-unknown", detail="No client has this key.", address="192.0.2.7")
+    assert "No client has this key. (from 192.0.2.7) [" in second
+
+
 @pytest.mark.parametrize(
     "changes",
     [

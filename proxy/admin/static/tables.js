@@ -181,8 +181,9 @@ function undatedWords({ undated_consents: { count: total, accounts } }) {
   return `Set \`consented_on\` to see when the ${total === 1 ? "consent" : `${total} consents`} of ${names} ${total === 1 ? "expires" : "expire"}.`;
 }
 
-function refusalRow({ client, status, reason, account, count: times, last, next_step: advice }) {
-  const why = `${status} ${reason}${account ? ` · ${account}` : ""}`;
+function refusalRow({ client, status, reason, account, count: times, last, addresses, next_step: advice }) {
+  const from = addresses.length ? ` from ${addresses.join(", ")}` : "";
+  const why = `${status} ${reason}${account ? ` · ${account}` : ""}${from}`;
   const shown = [make("strong", client || "not known"), ` ${why}`, quietLine(advice)].flat();
   return [`${client} ${reason} ${account}`, shown, String(times), timeOf(last, ago)];
 }

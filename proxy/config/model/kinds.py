@@ -166,6 +166,8 @@ AccessField = Literal[
     "refusal",
     "detail",
     "fault",
+    "retry_after",
+    "address",
 ]
 """The members of a request's line after time, level and the word `request`, in this order."""
 WebhookUrl = Annotated[Secret, BeforeValidator(references.read_webhook_url), WithJsonSchema(_REFERENCE)]
