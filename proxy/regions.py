@@ -1,4 +1,4 @@
-"""Amazon's three regions: their names, addresses and countries (docs/development/amazon.md, Regions). Pure."""
+"""Amazon's three regions: their names and addresses (docs/development/amazon.md, Regions). Pure."""
 
 from __future__ import annotations
 
@@ -40,15 +40,3 @@ class HostUse(StrEnum):
 
 
 REGION_NAMES: tuple[str, ...] = tuple(AMAZON_REGIONS)
-
-_COUNTRIES = {
-    "na": "BR CA MX US",
-    "eu": "AE BE DE EG ES FR GB IE IN IT NL PL SA SE TR UK ZA",
-    "fe": "AU JP SG",
-}
-_REGION_OF = {country: region for region, countries in _COUNTRIES.items() for country in countries.split()}
-
-
-def region_of_country(code: str) -> str:
-    """The region of a country code, empty for one that is not known: Amazon opens new countries."""
-    return _REGION_OF.get(code.upper(), "")

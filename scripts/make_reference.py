@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 from proxy import errors, events
 from proxy.commands.cli import find_commands
 from proxy.config import reference
+from proxy.marketplaces import MARKETPLACES
 from proxy.observability import metrics, request_metrics
 from proxy.regions import REGION_NAMES
 from proxy.routing.operations import DEPRECATED
-from proxy.spend.currencies import COUNTRY_CURRENCIES
 from proxy.spend.table import MONEY, FieldReading
 from scripts import messages
 
@@ -53,7 +53,7 @@ spec:
 """
 BLOCK = re.compile(r"(<!-- made by `make reference`: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = tuple[str, ...]
-PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md", "messages.md", "money-fields.md")
+PAGES = ("metrics.md", "errors.md", "cli.md", "operations.md", "messages.md", "money-fields.md", "marketplaces.md")
 """The pages of docs/reference with generated blocks."""
 
 
@@ -155,11 +155,11 @@ def money_tables() -> dict[str, list[Row]]:
     return tables
 
 
-def country_rows() -> list[Row]:
-    """Each currency with the countries of Amazon Ads that pay in it."""
+def marketplace_rows() -> list[Row]:
+    """Each marketplace with its region, currency and time zone, and where these come from."""
     return [
-        (f"`{currency}`", _words(country for country, paid in COUNTRY_CURRENCIES.items() if paid == currency))
-        for currency in sorted(set(COUNTRY_CURRENCIES.values()))
+        (_words(row.spellings), f"`{row.region}`", f"`{row.currency}`", f"`{row.time_zone}`", row.source)
+        for row in MARKETPLACES
     ]
 
 
@@ -297,7 +297,7 @@ def blocks(written: str) -> dict[str, str]:
         "messages, configuration": table(("about", "message"), of_configuration),
         "messages, start": table(("about", "message"), at_start),
         "messages, commands": table(("command", "message"), of_commands),
-        "countries": table(("currency", "countries"), country_rows()),
+        "marketplaces": table(("country", "region", "currency", "time zone", "source"), marketplace_rows()),
         **{
             f"money fields, {name}": table(("operation", "field", "kind", "read as", "note"), rows)
             for name, rows in money_tables().items()

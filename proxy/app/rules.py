@@ -24,6 +24,7 @@ from proxy.events import SpendMode
 from proxy.forwarding.decision import Rules
 from proxy.http1.message import HeadLimits
 from proxy.intercept.hosts import AMAZON_HOSTS
+from proxy.marketplaces import COUNTRY_CURRENCIES
 from proxy.regions import AMAZON_REGIONS, REGION_NAMES, HostUse
 from proxy.reports.overview import NamedReports
 from proxy.reports.sharing import ReportRules
@@ -32,7 +33,6 @@ from proxy.routing.api import ADS_API, MCP
 from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.spend.approvals import ApprovalTerms
-from proxy.spend.currencies import COUNTRY_CURRENCIES
 from proxy.spend.limits import Beyond, Hours, SpendLimits, plain_state
 from proxy.spend.table import MONEY
 from proxy.tokens.store import fingerprint

@@ -12,6 +12,7 @@ from dataclasses import field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from proxy.marketplaces import region_of_country
 from proxy.profiles.index import ProfilesById, document_of, profile_fields, read_entries, read_profile
 from proxy.profiles.listing import (
     Endpoint,
@@ -25,7 +26,6 @@ from proxy.profiles.listing import (
     read_json,
     read_text,
 )
-from proxy.regions import region_of_country
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:

@@ -35,6 +35,8 @@ COUNTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("CA", "CAD", "America/Los_Angeles", "A2EUQ1WTGCTBG2"),
         ("MX", "MXN", "America/Los_Angeles", "A1AM78C64UM0Y8"),
         ("BR", "BRL", "America/Sao_Paulo", "A2Q3Y263D00KWC"),
+        ("CL", "CLP", "America/Santiago", "APRETENDCL001"),
+        ("CO", "COP", "America/Bogota", "APRETENDCO001"),
     ),
     "eu": (
         ("UK", "GBP", "Europe/London", "A1F83G8C2ARO7P"),
@@ -42,6 +44,18 @@ COUNTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("FR", "EUR", "Europe/Paris", "A13V1IB3VIYZZH"),
         ("IT", "EUR", "Europe/Paris", "APJ6JRA9NG5V4"),
         ("ES", "EUR", "Europe/Paris", "A1RKKUPIHCS9HS"),
+        ("AE", "AED", "Asia/Dubai", "A2VIGQ35RCS4UG"),
+        ("BE", "EUR", "Europe/Brussels", "AMEN7PMS3EDWL"),
+        ("EG", "EGP", "Africa/Cairo", "ARBP9OOSHTCHU"),
+        ("IE", "EUR", "Europe/Dublin", "A28R8C7NBKEWEA"),
+        ("IN", "INR", "Asia/Kolkata", "A21TJRUUN4KGV"),
+        ("NG", "NGN", "Africa/Lagos", "APRETENDNG001"),
+        ("NL", "EUR", "Europe/Amsterdam", "A1805IZSGTT6HS"),
+        ("PL", "PLN", "Europe/Warsaw", "A1C3SOZRARQ6R3"),
+        ("SA", "SAR", "Asia/Riyadh", "A17E79C6D8DWNP"),
+        ("SE", "SEK", "Europe/Stockholm", "A2NODRKZP88ZB9"),
+        ("TR", "TRY", "Europe/Istanbul", "A33AVAJ2PDY3EV"),
+        ("ZA", "ZAR", "Africa/Johannesburg", "AE08WJ6YKNBMC"),
     ),
     "fe": (
         ("JP", "JPY", "Asia/Tokyo", "A1VC38T7YXB528"),
@@ -49,7 +63,8 @@ COUNTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("SG", "SGD", "Asia/Singapore", "A19VAU5U5O7RUS"),
     ),
 }
-"""Country code, currency, time zone and marketplace id of each region's marketplaces."""
+"""Country code, currency, time zone and marketplace id of each region's marketplaces; ids that no source shows are made
+up (`APRETEND...`)."""
 
 TYPES = ("seller", "vendor", "agency")
 UNPAYABLE = 7

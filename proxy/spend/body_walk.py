@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.audit.changed_objects import ObjectKind, own_kind
-from proxy.spend.currencies import COUNTRY_CURRENCIES
+from proxy.marketplaces import COUNTRY_CURRENCIES
 from proxy.spend.findings import PAGE, WriteFindings, path_text, remedy
 from proxy.spend.limits import plain_state
 from proxy.spend.money_like import (

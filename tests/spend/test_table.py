@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 
 from proxy.routing.operations import PUBLISHED
-from proxy.spend.currencies import COUNTRY_CURRENCIES
 from proxy.spend.table import (
     ANY_MEMBER,
     ANY_TOOL,
@@ -318,13 +317,6 @@ def test_the_currency_of_a_country_is_found_by_key_sibling_and_country() -> None
         "body.campaigns[].defaultBid": CurrencySource(country="countryCodes"),
         "body.campaigns[].keywords[].bid": CurrencySource(country="countryCodes"),
     }
-
-
-def test_every_country_has_a_currency() -> None:
-    """The 24 spellings of 23 countries, each with a code of three capitals."""
-    assert len(COUNTRY_CURRENCIES) == 24
-    assert COUNTRY_CURRENCIES["UK"] == COUNTRY_CURRENCIES["GB"] == "GBP"
-    assert all(re.fullmatch(r"[A-Z]{2} [A-Z]{3}", " ".join(pair)) for pair in COUNTRY_CURRENCIES.items())
 
 
 def test_every_operation_of_the_table_is_published() -> None:

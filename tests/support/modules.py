@@ -15,7 +15,7 @@ LAYERS = (
     *("forwarding", "access", "routing", "profiles", "downstream", "upstream"),
     *("tokens", "observability", "http1", "net", "config"),
     *("problem.py", "events.py", "errors.py"),
-    *("token_bucket.py", "directory_watch.py", "regions.py", "backoff.py", "clock.py"),
+    *("token_bucket.py", "directory_watch.py", "regions.py", "marketplaces.py", "backoff.py", "clock.py"),
     *("body_reader.py", "bounded_cache.py", "unchanging.py", "value_classes.py", "strict_json.py", "advice.py"),
     *("redaction.py", "secret.py"),
 )
