@@ -93,6 +93,15 @@ def test_commands_are_found_and_judged() -> None:
     assert problem_of(["ads-proxy", "keys", "new", "x", "--forever"]) == "new has no option '--forever'"
 
 
+def test_a_command_works_after_the_set_up_of_the_readme() -> None:
+    """README.md names the program by its path, and then puts it on PATH for the pages, which write `ads-proxy`."""
+    readme, path = PAGES["README.md"], 'export PATH="$PWD/.venv/bin:$PATH"'
+    assert {words[0] for words in commands(readme)} == {".venv/bin/ads-proxy"}
+    [set_up] = [block for block in blocks(readme) if "make install\n" in block]
+    assert set_up.splitlines()[1].startswith(path)
+    assert f"`{path}`" in PAGES["docs/tutorials/getting-started.md"]
+
+
 def test_the_program_is_installed_by_no_name() -> None:
     """The program is on no public index: a stranger with the name there would be given the keys."""
     installs = re.compile(r"(?:pip install|pipx run|uvx) (?:--?[a-z][a-z-]* )*'?amazon-ads-proxy\b")

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from proxy.advice import NAMES, with_program
 from proxy.commands.terminal import complain
 from proxy.errors import StartupError
 
@@ -30,8 +31,6 @@ AMAZON_ADS_CLIENT_SECRET, AMAZON_ADS_REFRESH_TOKEN and AMAZON_ADS_REGION. Then r
 Exit codes: 0 success; 1 something is wrong (a port in use, a refused token, a problem that `check` found);
 2 the configuration or the command line is wrong.
 """
-NAMES = ("ads-proxy", "amazon-ads-proxy")
-"""The names of the program; a shell completes the one that was typed."""
 GROUPS = {
     "Run": ("serve", "demo", "run", "env", "simulate"),
     "Set up": ("init", "account", "client", "login", "invite", "check", "keys", "notify"),
@@ -101,8 +100,15 @@ class CommandsOfTheFolder(TyperGroup):
             self.commands[name] = TyperCommand(name, help=text, rich_help_panel=group_of(name))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command and load_command(command.name or ""), rest
+        name, found, rest = super().resolve_command(ctx, args)
+        command = found and load_command(found.name or "")
+        for each in (command, *getattr(command, "commands", {}).values()) if command else ():
+            each.help = with_program(each.help or "")
+        return name, command, rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.help = with_program(self.help or "")
+        super().format_help(ctx, formatter)
 
 
 def _exit(code: int, **_: object) -> None:
@@ -139,7 +145,7 @@ def _common(
 
 def main() -> None:
     """Run the command line; a failure with a name becomes its lines and its exit code."""
-    name = Path(sys.argv[0]).name
+    name = Path(sys.argv[0]).name  # a shell completes the one that was typed
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())  # it is None if it was closed at the start
     try:
         app(prog_name=name if name in NAMES else NAMES[0])

@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from proxy.advice import with_options_in_use
+from proxy.advice import ready_to_paste
 from proxy.commands.asking import Unanswered, ask_admin, explain_silence, explain_status, find_admin, members_of
 from proxy.commands.cli_options import AdminListenOption, ConfigOption, EnvFileOption
 from proxy.commands.completion import account_names
@@ -144,13 +144,13 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
     """The whole screen: the program, its accounts, their problems, rate limits and refused requests."""
     console = answers(columns=SCREEN)
     for line in headlines(status, admin):
-        console.print(Text(with_options_in_use(line)))
+        console.print(Text(ready_to_paste(line)))
     console.print()
     shown = status["accounts"] if only_one else accounts_to_show(status)
     if shown:
         console.print(_accounts(shown))
     for line in (*(() if only_one else left_out(status, shown)), *account_problems(shown)):
-        console.print(Padding(Text(with_options_in_use(line)), _INDENT, expand=False))
+        console.print(Padding(Text(ready_to_paste(line)), _INDENT, expand=False))
     if workers := status.get("workers", ()):
         console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):

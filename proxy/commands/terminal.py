@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from proxy.advice import with_options_in_use
+from proxy.advice import ready_to_paste
 from proxy.secret import mask_keys
 
 OK, FAILED = 0, 1
@@ -21,8 +21,8 @@ def say(text: str = "") -> None:
 
 
 def tell(text: str = "") -> None:
-    """A line on standard error: progress, advice. Commands in it carry the options in use."""
-    sys.stderr.write(f"{with_options_in_use(text)}\n")
+    """A line on standard error: progress, advice. Commands in it can be pasted."""
+    sys.stderr.write(f"{ready_to_paste(text)}\n")
     sys.stderr.flush()
 
 

@@ -13,7 +13,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from math import floor
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from proxy.advice import with_options_in_use
+from proxy.advice import ready_to_paste
 from proxy.bounded_cache import BoundedCache
 from proxy.config import AccessField
 from proxy.events import ItemCounts, SpendJudgement, SpendMode, SpendVerdict
@@ -129,7 +129,7 @@ def _said(event: RequestFinished, name: str) -> str:
     """What went wrong, as the line tells it. Commands that `detail` suggests to an operator can be typed as they stand;
     that of a refusal was written for the client."""
     text: str = getattr(event, name)
-    return with_options_in_use(text) if name == "detail" and event.status >= 500 else text
+    return ready_to_paste(text) if name == "detail" and event.status >= 500 else text
 
 
 def _members_of(judged: SpendJudgement) -> dict[str, object]:

@@ -17,7 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from proxy import events
-from proxy.advice import with_options_in_use
+from proxy.advice import ready_to_paste
 from proxy.events import (
     AdminRefused,
     AuditFailed,
@@ -150,7 +150,7 @@ def columns_of(stream: TextIO | None) -> int:
 def _advising(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(map(_advising, value))
-    return with_options_in_use(value) if isinstance(value, str) else value
+    return ready_to_paste(value) if isinstance(value, str) else value
 
 
 class Logs:

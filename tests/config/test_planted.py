@@ -10,7 +10,7 @@ import pytest
 from proxy.config import load
 from proxy.config.checks.problems import explain_refusal
 from proxy.config.model import expected
-from proxy.config.model.key_names import did_you_mean, shown_file, shown_name, shown_path, shown_variable
+from proxy.config.model.key_names import did_you_mean, quoted_key, shown_file, shown_name, shown_path, shown_variable
 from proxy.config.model.sections import Config
 from proxy.errors import ConfigurationError
 from tests.support.planting import Planted, is_seen, places, planted
@@ -112,6 +112,24 @@ def test_a_path_ends_before_what_cannot_be_shown(path: tuple[str | int, ...], sh
     assert shown_path(path) == shown
 
 
+@pytest.mark.parametrize(
+    ("key", "quoted"),
+    [
+        ("reuse_port", "'reuse_port'"),
+        ("cap", "'cap'"),
+        ("3f9a0c1b7d", "'3f9…'"),
+        ("Atzr|IwEBIJ-x9", "'Atzr…'"),
+        ("\x1b[31m" * 3, "'?[31…'"),
+        ("two words", "'two…'"),
+        ("x" * 33, "'xxxx…'"),
+        ("$", "'…'"),
+    ],
+)
+def test_an_unknown_key_is_quoted_as_far_as_it_is_no_secret(key: str, quoted: str) -> None:
+    """A whole name, or at most four characters and a third of anything else, without what moves a cursor."""
+    assert quoted_key(key) == quoted
+
+
 def test_a_variable_is_shown_by_its_words() -> None:
     """What stands between double underscores is a name."""
     assert shown_variable("ADS_PROXY_ACCOUNTS__ACME__KEY_SHA256") == "ADS_PROXY_ACCOUNTS__ACME__KEY_SHA256"
@@ -129,7 +147,7 @@ def test_what_is_wrong_with_a_value_has_no_room_for_it() -> None:
     error = expected.WrongValue(expected.Expected.LIST, found=expected.shape_of({"canary": 1}))
     assert str(error) == "must be a list, not a mapping"
     with pytest.raises(ValueError, match="Config") as caught:
-        Config.model_validate({"listen": object(), "canary": "canary"})
+        Config.model_validate({"listen": object(), "unknown": "canary"})
     told = explain_refusal(caught.value, {}, {})  # type: ignore[arg-type]  # any refusal will do
     assert [sentence for sentence in told if "canary" in sentence] == []
     assert len(told) == 2

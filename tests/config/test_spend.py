@@ -122,7 +122,7 @@ def test_what_is_no_amount_is_told(tmp_path: Path, written: object) -> None:
         (None, ": is empty; write {} to refuse"),
         ("enforce", ": must hold keys, not a text; there are: mode, budget, bid,"),
         ({"budgets": {"USD": 1}}, ".budgets: unknown key; did you mean 'budget'?"),
-        ({"cap": 1}, ": holds an unknown key; there are: mode, budget, bid,"),
+        ({"cap": 1}, ": holds an unknown key, 'cap'; there are: mode, budget, bid,"),
         ({"beyond": "ask"}, ".beyond: is not one of refuse, approve"),
         ({"beyond": None, "mode": "ask"}, ".mode: is not one of enforce, observe"),
         ({"mode": "dry-run"}, ".mode: is not one of enforce, observe"),

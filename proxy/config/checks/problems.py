@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config.model.expected import Expected, WrongValue
-from proxy.config.model.key_names import RENAMED, did_you_mean, known_keys, shown_path, shown_variable
+from proxy.config.model.key_names import (
+    RENAMED,
+    did_you_mean,
+    known_keys,
+    quoted_key,
+    shown_path,
+    shown_variable,
+)
 from proxy.config.model.section import Path
 from proxy.config.reading.document import TwiceKey
 
@@ -90,4 +97,6 @@ def _unknown_key(path: Path) -> str:
         return f"is now called '{RENAMED[path]}'; rename it"
     known = known_keys(path[:-1])
     suggestion = did_you_mean(str(path[-1]), known) or (f"; there are: {', '.join(known)}" if known else "")
-    return f"{'' if _is_shown(path) else 'holds an '}unknown key{suggestion}"
+    if _is_shown(path):
+        return f"unknown key{suggestion}"
+    return f"holds an unknown key, {quoted_key(str(path[-1]))}{suggestion}"

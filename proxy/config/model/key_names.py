@@ -1,7 +1,8 @@
 """How problems name keys: the model's own words unchanged, a chosen name only if it looks like one.
 
-A secret can be pasted in a key's place too. So a misspelt key is shown where a known one is near, a name of an account
-or a route where it is made of words and numbers, and anything else is told by its section and its line. Pure.
+A secret can be pasted in a key's place too. So a misspelt key is part of a path where a known one is near, a name of an
+account or a route where it is made of words and numbers. Of another unknown key that does not look like a name, only
+the beginning is quoted. Pure.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ UNSHOWN = "NAME"
 """Stands for a name that is not shown, as in docs/reference/configuration.md."""
 _NAMED = (Holds.NAMED_SECTIONS, Holds.NAMED_VALUES)
 _WORD = re.compile(r"[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,6}")
-_MAX_NAME = 32
+_MAX_NAME, _MAX_BEGINNING = 32, 4
 _NEAR, _MAX_DIFFERENCE = 0.75, 4
 
 
@@ -40,6 +41,14 @@ def shown_name(name: str) -> str:
     words = re.split(r"[._-]+", name)
     fits = len(name) <= _MAX_NAME and all(_WORD.fullmatch(word) for word in words)
     return name if fits else UNSHOWN
+
+
+def quoted_key(key: str) -> str:
+    """An unknown key in quotes: as a whole if it looks like a name; else its beginning, as it may be a secret."""
+    if shown_name(key) == key:
+        return f"'{key}'"
+    beginning = key[: min(_MAX_BEGINNING, len(key) // 3)]
+    return f"'{''.join(letter if letter.isprintable() else '?' for letter in beginning)}…'"
 
 
 def shown_file(path: PurePath) -> Place | ShownFile:
