@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from binascii import a2b_base64
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,6 +27,8 @@ _BLANKS = re.compile(r"[\s\x00-\x20\ufeff,]*")
 """All that some reader takes away around a value in a text, or between values."""
 
 
+_SHIFTED = re.compile(rb"\+[A-Za-z0-9/+]{3,}")
+"""What UTF-7 takes for encoded characters: at least one of 16 bits."""
 MAX_COST: Final = 131_072
 """The largest `cost_of` a body that is decoded: about a tenth of a second of judging. A body of 256 KiB that changes a
 thousand keywords costs 100,000."""
@@ -44,6 +47,15 @@ class AlikeNames(UnclearBody):
     def __init__(self) -> None:
         super().__init__(
             "an object in the body has names that are not ASCII, or differ in case and punctuation only; rename them"
+        )
+
+
+class NotUtf8(UnclearBody):
+    """A body is in another encoding than UTF-8 (RFC 8259, 8.1), or may be JSON of another meaning in one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it is not UTF-8 without a byte order mark, or another encoding may find other JSON in it; send plain UTF-8"
         )
 
 
@@ -222,11 +234,24 @@ _DECIMALS: Final = _Decimals()
 
 
 def _text_of(body: bytes) -> str:
-    """The text of a body, without the blanks that JSON permits around its value."""
-    text = body.decode("utf-8").strip(_WHITESPACE)
-    if text.startswith(_MARK):
-        raise UnclearBody
+    """The text of a body, without the blanks that JSON permits around its value. Raises `NotUtf8`."""
+    try:
+        text = body.decode("utf-8").strip(_WHITESPACE)
+    except UnicodeDecodeError:
+        raise NotUtf8 from None
+    if text.startswith(_MARK) or "\0" in text or ("+" in text and _may_be_utf_7(body)):
+        raise NotUtf8  # JSON has no NUL; UTF-16 and UTF-32 have one next to each ASCII character
     return text
+
+
+def _may_be_utf_7(body: bytes) -> bool:
+    """Whether UTF-7 (RFC 2152) finds quotes or backslashes in it that UTF-8 does not. Nothing else that UTF-7 encodes
+    gives a text another end."""
+    for run in _SHIFTED.findall(body):
+        text = a2b_base64(run[1:] + b"A" * (-(len(run) - 1) % 4)).decode("utf-16-be", "ignore")
+        if '"' in text or "\\" in text:
+            return True
+    return False
 
 
 def _decode(body: bytes, number: Callable[[str], Any] = _float) -> tuple[Any, bool]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import strict_json
-from proxy.strict_json import MAX_COST, JsonBody, TooCostly, UnclearBody, cost_of, differ_clearly, read_json
+from proxy.strict_json import MAX_COST, JsonBody, NotUtf8, TooCostly, UnclearBody, cost_of, differ_clearly, read_json
 
 
 def test_a_plain_body_is_read() -> None:
@@ -41,6 +41,34 @@ def test_what_readers_understand_differently_is_refused(body: bytes) -> None:
         read_json(body, strictly=False)
 
 
+OTHER_ENCODINGS = (
+    b'\xef\xbb\xbf{"a": 1}',
+    b'{"a": "\xe4"}',
+    '{"a": 1}'.encode("utf-16"),
+    '{"a": 1}'.encode("utf-16-be"),
+    '{"a": 1}'.encode("utf-32-le"),
+    b'{"a": 1}\0',
+    b'{"a": "x+ACI-,+ACI-budget+ACI-:500"}',
+    b'{"a": "+MEMAIgBc"}',
+    b'{"a": "+AFw-u0062"}',
+    b'{"a": "+ACJ,"}',
+)
+"""Bodies that are no UTF-8, or in which UTF-7 finds other ends of texts."""
+
+
+@pytest.mark.parametrize("body", OTHER_ENCODINGS)
+def test_another_encoding_is_refused(body: bytes) -> None:
+    """JSON has UTF-8 alone (RFC 8259, 8.1), and a decoder of another encoding finds another value."""
+    with pytest.raises(NotUtf8):
+        JsonBody(body).exact()
+
+
+@pytest.mark.parametrize("text", ["+AAA +AGM", "C+- A+B 1e+30", "+ADIDAS +ACCESSORIES", "+ABOUT+", "a+/b", "ä€+Aé"])
+def test_texts_with_plus_signs_are_read(text: str) -> None:
+    """What UTF-7 makes of them ends no text."""
+    assert JsonBody(json.dumps({"a": text}, ensure_ascii=False).encode()).exact() == {"a": text}
+
+
 @pytest.mark.parametrize("body", [b'{"a": 1, "A": 2}', b'{"start_date": 1, "startDate": 2}', b'{"\xc3\xa4": 1}'])
 def test_strictly_names_must_differ_clearly(body: bytes) -> None:
     """Without case and punctuation, too; and they are plain."""
@@ -52,7 +80,7 @@ def test_strictly_names_must_differ_clearly(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[1,]"])
 def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
     """Whatever is wrong with it."""
-    with pytest.raises((JSONDecodeError, UnicodeDecodeError)):
+    with pytest.raises((JSONDecodeError, NotUtf8)):
         read_json(body, strictly=True)
 
 

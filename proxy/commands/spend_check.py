@@ -31,7 +31,7 @@ from proxy.spend.local_time import local_time
 from proxy.spend.payer import UNKNOWN, payer_of
 from proxy.spend.reading import read_query, read_rest, read_tool, row_name
 from proxy.spend.table import MONEY
-from proxy.strict_json import AlikeNames, JsonBody, TooCostly
+from proxy.strict_json import AlikeNames, JsonBody, NotUtf8, TooCostly
 from proxy.tokens.opening import directory_of, open_store
 from proxy.value_classes import dataclass
 
@@ -320,7 +320,7 @@ def _decode(content: bytes | None, limit: int) -> tuple[Any, str]:
         return None, f"The body must be smaller than {limit} bytes (limits.replay_bytes). Send fewer items."
     try:
         return JsonBody(content).exact(), ""
-    except (TooCostly, AlikeNames) as error:
+    except (TooCostly, AlikeNames, NotUtf8) as error:
         return None, f"The body cannot be read: {error}."
     except (ValueError, RecursionError):
         return None, "The body must be JSON in UTF-8, without a name twice in one object."

@@ -256,9 +256,11 @@ class RequestContext:
     `perf_counter`: it `began` when its head was complete, and its time is `counted` from then on, unless it waited for
     something that is not the proxy's; it was `sent_at` the moment at which it was handed over to be sent, 0 before.
     `overhead` is what the proxy spent until then. `request` and `stats` are made when something asks for them;
-    `own_stats` is None before.
+    `own_stats` is None before. `look_again` is set by a gate whose answer holds for a time only: it raises what forbids
+    the request at the moment at which it leaves.
     """
 
+    look_again: Callable[[], None] | None = None
     _effect: str | None = None
     _request: Request | None = None
     own_stats: RequestStats | None = None

@@ -32,11 +32,14 @@ class Rights:
     ask_again: Callable[[RequestContext, bytes | None], ClientIdentity]
 
     def check(self, context: RequestContext, body: bytes | None) -> None:
-        """Raise what forbids a request that waited, if the rules are others now, or its client's key has expired."""
+        """Raise what forbids a request that waited, if the rules are others now, its client's key has expired, or the
+        time is over for which a gate let it pass."""
         if context.rules is not self.rules or time.time() >= context.decision.identity.valid_until:
             self.ask_again(context, body)
             for capability in self.rules.plugging:
                 capability.permit_again(context)
+        if context.look_again is not None:
+            context.look_again()
 
 
 class StreamOwner(Protocol):

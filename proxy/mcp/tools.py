@@ -20,7 +20,7 @@ from proxy.mcp.foreign_members import TooManyTexts, find_foreign_member
 from proxy.mcp.protocol import HEADER_MISMATCH, find_mismatch, judged_content
 from proxy.routing.mcp_session import FixedAccount
 from proxy.routing.operations import PERMITTED_EFFECTS, PUBLISHED, AccountRule, Effect, ScopeRule
-from proxy.strict_json import AlikeNames, TooCostly, differ_clearly
+from proxy.strict_json import AlikeNames, NotUtf8, TooCostly, differ_clearly
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def read_messages(fields: RequestFields, body: JsonBody, own: OwnAccounts | None
         raise UnclearMessage("a limited client sends no Mcp-Param headers")
     try:
         content = body.read(strictly=own is not None)
-    except (TooCostly, AlikeNames) as error:
+    except (TooCostly, AlikeNames, NotUtf8) as error:
         raise UnclearMessage(str(error)) from None
     except (ValueError, RecursionError):
         raise UnclearMessage("the body is not plain JSON in UTF-8, or has a name twice") from None

@@ -214,10 +214,10 @@ def tree_of_tool(own: WriteForm | None, mapped: WriteForm | None) -> RowNode:
 
 
 def _beyond(node: RowNode, name: str) -> RowNode:
-    """The node of a member that the rows do not name."""
+    """The node of a member that the rows do not name. With a plus sign in it, UTF-7 may spell one that they name."""
     if node.any_member is not None:
         return node.any_member
-    if fold(name) in node.alike:
+    if fold(name) in node.alike or "+" in name:
         return _ALIKE
     return node.beyond[not is_id(name) and (node.is_money or is_money_like(name))]
 

@@ -36,7 +36,16 @@ from proxy.spend.approval_questions import AbsentApprovals
 from proxy.spend.approvals import WriteToApprove, can_be_shown
 from proxy.spend.findings import Payer, WriteFindings, joined
 from proxy.spend.freezes import Freezes
-from proxy.spend.judge import DayUse, Reservation, day_of, judge, judge_day, reservation_of, succeeded_part
+from proxy.spend.judge import (
+    DayUse,
+    Reservation,
+    day_of,
+    judge,
+    judge_day,
+    judge_departure,
+    reservation_of,
+    succeeded_part,
+)
 from proxy.spend.ledger import AbsentLedger, DayKey
 from proxy.spend.limits import Beyond
 from proxy.spend.payer import payer_of
@@ -44,7 +53,7 @@ from proxy.spend.present_values import UnknownPresentValues, WrittenBody
 from proxy.spend.reading import RestRequest, media_types_of, read_query, read_tool, row_name
 from proxy.spend.table import MONEY, Kind
 from proxy.spend.write_digest import WriteIdentity, addressing, digest_of
-from proxy.strict_json import AlikeNames, JsonBody, TooCostly
+from proxy.strict_json import AlikeNames, JsonBody, NotUtf8, TooCostly
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
@@ -351,6 +360,11 @@ class SpendGate:
         except UnclearMessage as error:
             self._met_unclear(f"{error}", refuse_unclear(error))
             return
+        except NotUtf8 as error:
+            text = f"The body cannot be read: {error}."
+            if not self._passes_unread(text):
+                raise SpendUnreadable(f"Nothing was changed. {text}").saying(unreadable=[text]) from None
+            return
         except (TooCostly, TooManyTexts, AlikeNames) as error:
             self._met_unclear(f"{error}")
             return
@@ -359,12 +373,29 @@ class SpendGate:
             return
         if read.messages is not None and not read.writes:
             return
-        judged = context.stats.judged = judge(read.found, terms.limits, terms.payer, terms.memory.wall())
+        judged = self._judge(read.found)
         wanted = self._wanted = reservation_of(read.found, terms.limits)
         if wanted is None and judged.verdict is _WITHIN:
             return
         self.waits = wanted is not None or self._may_be_approved(judged)
         if not self.waits:
+            self._refuse_unless_permitted(judged)
+
+    def _judge(self, found: WriteFindings) -> SpendJudgement:
+        """Judge the write by all but its day. Its hours are judged again when it leaves."""
+        context, terms = self._context, self._terms
+        judged = context.stats.judged = judge(found, terms.limits, terms.payer, terms.memory.wall())
+        if terms.limits.hours is not None:
+            context.look_again = self._look_again
+        return judged
+
+    def _look_again(self) -> None:
+        """Raise the refusal of a write that waited until its hours were over."""
+        stats, terms = self._context.stats, self._terms
+        assert stats.judged is not None
+        judged = judge_departure(stats.judged, terms.limits, terms.payer, terms.memory.wall())
+        if judged is not stats.judged:
+            stats.judged = judged
             self._refuse_unless_permitted(judged)
 
     async def wait(self) -> OwnAnswer | None:
@@ -407,26 +438,27 @@ class SpendGate:
 
     def _met_unclear(self, flaw: str, refusal: Refused | None = None) -> None:
         """The body is no JSON that all read alike."""
-        self._note_unread(f"The body cannot be read: {flaw}.")
-        if self._enforces and not self._is_allowed:
+        if not self._passes_unread(f"The body cannot be read: {flaw}."):
             raise refusal or AmbiguousBody(f"Nothing was changed. The limits of this client need a clear body: {flaw}.")
 
     def _met_override(self) -> None:
         """The operation that is meant may be any."""
-        self._note_unread(_OVERRIDDEN)
-        if self._enforces:
+        if not self._passes_unread(_OVERRIDDEN):
             raise SpendUnreadable(f"Nothing was changed. {_OVERRIDDEN}").saying(unreadable=[_OVERRIDDEN])
 
     def _met_too_large(self) -> None:
         text = _TOO_LARGE.format(limit=self._context.rules.replay_bytes)
-        self._note_unread(text)
-        if self._enforces and not self._is_allowed:
+        if not self._passes_unread(text):
             raise SpendUnreadable(f"Nothing was changed. {text}").saying(unreadable=[text])
 
-    def _note_unread(self, text: str) -> None:
+    def _passes_unread(self, text: str) -> bool:
+        """Whether a write may leave of which nothing was read, for the reason in the text. Raises the refusal of one
+        that `allow` opens, outside of its hours."""
         name = self._terms.reader.name(self._context)
-        verdict = SpendVerdict.UNREADABLE
-        self._context.stats.judged = SpendJudgement(self._terms.limits.mode, verdict, (), (text,), (f"body of {name}",))
+        judged = self._judge(WriteFindings((), (text,), (f"body of {name}",), 0, 0))
+        if self._is_allowed:
+            self._refuse_unless_permitted(judged)
+        return self._is_allowed or not self._enforces
 
     # --- the day
 

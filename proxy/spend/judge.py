@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from proxy.spend.findings import FoundMember, Payer, WriteFindings
-    from proxy.spend.limits import SpendLimits
+    from proxy.spend.limits import Hours, SpendLimits
 
     _Extent = tuple[dict[str, Any], dict[str, Any], dict[str, Any], set[object]]
     """How far a write goes: its largest budgets, bids and adjustments by currency, and its states."""
@@ -64,14 +64,29 @@ def judge(found: WriteFindings, limits: SpendLimits, payer: Payer, now: float) -
         if is_permitted is None:
             unread += (f"The time zone of `hours` is not known. {_NAME_IT}, or ask the operator to write it there.",)
         elif not is_permitted:
-            local = local_time(now, payer.timezone) or local_time(now, "UTC")
-            told = "" if local is None else local.text
-            violations.append(SpendViolation(SpendRule.HOURS, "", told, "", limits.hours.text))
+            violations.append(_outside_of(limits.hours, payer, now))
     if wanted is not None and not day_of(payer, now):
         unread += (f"The day that `new_per_day` and `budget_per_day` count is not known. {_NAME_IT}.",)
     verdict = _OVER if violations else _UNREADABLE if unread else _WITHIN
     first = tuple(violations[:MAX_VIOLATIONS])
     return SpendJudgement(limits.mode, verdict, first, unread, found.unknown, _largest(extent))
+
+
+def judge_departure(judged: SpendJudgement, limits: SpendLimits, payer: Payer, now: float) -> SpendJudgement:
+    """The judgement of a write that leaves now, and was judged before: its hours may have ended since. One that was
+    outside of them then, and may leave nevertheless, may leave now."""
+    hours = limits.hours
+    if hours is None or hours.permits(now, payer.timezone) is not False:
+        return judged
+    if any(each.rule is SpendRule.HOURS for each in judged.violations):
+        return judged
+    violations = (*judged.violations, _outside_of(hours, payer, now))
+    return judged._replace(violations=violations, verdict=SpendVerdict.OVER)
+
+
+def _outside_of(hours: Hours, payer: Payer, now: float) -> SpendViolation:
+    local = local_time(now, payer.timezone) or local_time(now, "UTC")
+    return SpendViolation(SpendRule.HOURS, "", "" if local is None else local.text, "", hours.text)
 
 
 def judge_day(judged: SpendJudgement, wanted: Reservation, limits: SpendLimits, used: DayUse) -> SpendJudgement:

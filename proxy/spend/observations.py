@@ -183,7 +183,7 @@ class ClientTally:
         self.count(judged, write.at)
         for rule, _, value, currency, limit in judged.violations:
             self._note_rule((rule.value, currency), RuleTally(1, value, limit))
-        if judged.verdict is SpendVerdict.UNREADABLE:
+        if judged.unread or judged.verdict is SpendVerdict.UNREADABLE:
             for name in dict.fromkeys(judged.unknown or (f"operation {write.operation}",)):
                 self._count_name(name, 1)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _JSON: Final = "application/json"
 _IS_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json")
+_CHARSET: Final = re.compile(rb';[ \t]*charset[ \t]*=[ \t]*"?([^"; \t]*)')
 _UNPLAIN: Final = re.compile(r"[^A-Za-z0-9_./{}:@* -]")
 
 
@@ -113,6 +114,9 @@ def _known_way(operation: Operation, media_type: bytes, has_body: bool) -> _Way:
     kind = media_type.partition(b";")[0].strip(b" \t").lower().decode("latin-1")
     form = forms.get(kind) or forms.get("")
     is_json = kind == _JSON or _IS_JSON.fullmatch(kind) is not None
+    charset = _CHARSET.search(media_type.lower())
+    if charset is not None and charset[1] != b"utf-8" and has_body:
+        return _Way(name, None, False, f"The body must be sent as Content-Type: {media_types_of(name)}, in UTF-8.")
     if (not is_json and (kind or has_body)) or (forms and form is None and has_body):
         return _Way(name, None, False, f"The body must be sent as Content-Type: {media_types_of(name)}.")
     if form is not None:

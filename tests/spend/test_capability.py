@@ -25,7 +25,7 @@ from proxy.spend.capability import SpendMemory
 from proxy.spend.freezes import Freezes
 from proxy.spend.judge import DayUse, Reservation
 from proxy.spend.ledger import DayKey
-from proxy.spend.limits import SpendLimits
+from proxy.spend.limits import Hours, SpendLimits
 from tests.support.accounted_bench import AccountedBench
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.walk import recorded
@@ -286,6 +286,10 @@ async def test_without_the_ledger_only_counted_writes_are_refused(running: Runni
         (write({"campaigns": [campaign()]}, lines=b"Content-Encoding: gzip\r\n" + PROFILE), 403, "spend-unreadable"),
         (write({"campaigns": [campaign()]}, lines=b"Amazon-Advertising-API-Scope: 9\r\n"), 403, "spend-unreadable"),
         (write({"x": 1}, target=b"/unknown", kind=b"application/json"), 403, "spend-unreadable"),
+        (write(json.dumps({"campaigns": [campaign()]}).encode("utf-16")), 403, "spend-unreadable"),
+        (write(json.dumps({"campaigns": [campaign()]}).encode("utf-8-sig")), 403, "spend-unreadable"),
+        (write(b'{"campaigns": [{"name": "x+ACI-,+ACI-budget+ACI-:+AHs-"}]}'), 403, "spend-unreadable"),
+        (write(b'{"campaigns": [{"state": "PAUSED", "+AGI-udget": {"budget": 500}}]}'), 403, "spend-unreadable"),
         (write(b"{"), 400, "ambiguous-body"),
         (write(b'{"campaigns": [], "campaigns": []}'), 400, "ambiguous-body"),
         (write(b'{"campaigns": [], "Campaigns": []}'), 400, "ambiguous-body"),
@@ -327,6 +331,92 @@ async def test_allow_opens_an_operation_that_cannot_be_read(running: Running) ->
         answer = await opened.bench.ask(write({"campaigns": [campaign(500) | {"maxSpend": 5}]}))
         assert said(answer)["type"] == "urn:ads-proxy:error:over-limit"
         assert (await opened.bench.ask(write({"a": 1}, target=b"/other"))).status == 403
+
+
+BY_DAY = Hours.parse("mon-sun 08:00-20:30 UTC")
+"""They end four minutes after `NOON`."""
+
+
+@contextlib.asynccontextmanager
+async def until_evening(
+    running: Running, limits: SpendLimits, script: Script | None = None, **changed: Any
+) -> AsyncIterator[tuple[Opened, list[float]]]:
+    """The proxy with these limits, and its time, which a test sets."""
+    async with limited(running, script or answering(CREATED), replace(limits, hours=BY_DAY), **changed) as opened:
+        now, bench = [NOON], opened.bench
+        spend = replace(bench.path.memory.spend, wall=lambda: now[0])
+        bench.path.memory = replace(bench.path.memory, spend=spend)
+        bench.apply()
+        yield opened, now
+
+
+@pytest.mark.parametrize(("limits", "status"), [(LIMITS, 403), (OBSERVING, 207)])
+async def test_a_write_that_waits_for_a_token_past_its_hours_does_not_leave(
+    running: Running, limits: SpendLimits, status: int
+) -> None:
+    """What was counted is given back; with limits that observe it leaves, and is recorded as over."""
+    async with until_evening(running, limits) as (opened, now):
+        bench, bench.tokens.cold = opened.bench, True
+        bench.tokens.gate.clear()
+        client = await bench.client(create(100))
+        await bench.settled(lambda: bench.accounting.in_flight == 1)
+        now[0] += 600
+        bench.tokens.gate.set()
+        assert (await client.answer()).status == status
+        judged = (await opened.last()).spend
+        assert judged is not None
+        assert (judged.verdict, [each.rule for each in judged.violations]) == ("over", ["hours"])
+        assert opened.ledger.used.created == opened.arrived == (status == 207)
+
+
+async def test_a_write_that_waits_for_the_ledger_past_its_hours_does_not_leave(running: Running) -> None:
+    """As of any wait at a gate; a write that comes within them leaves."""
+    async with until_evening(running, LIMITS) as (opened, now):
+        turn = opened.ledger.turn = asyncio.Event()
+        client = await opened.bench.client(create(100))
+        await opened.bench.settled(lambda: opened.ledger.waiting == 1)
+        now[0] += 600
+        turn.set()
+        answer = await client.answer()
+        [violation] = said(answer)["violations"]
+        assert (answer.status, violation["rule"], violation["limit"]) == (403, "hours", BY_DAY.text)
+        assert (opened.arrived, opened.ledger.used.created) == (0, 0)
+        now[0] = NOON
+        assert (await opened.bench.ask(create(100))).status == 207
+
+
+async def test_a_write_that_waits_for_a_connection_past_its_hours_does_not_leave(running: Running) -> None:
+    """The one that has the only connection was sent by day."""
+    answered = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        while True:
+            await wire.request()
+            await answered.wait()
+            wire.send(CREATED)
+
+    async with until_evening(running, LIMITS, script, pool_limit=1) as (opened, now):
+        bench = opened.bench
+        first = await bench.client(create(1))
+        await bench.settled(lambda: bool(bench.upstream.wires))
+        second = await bench.client(create(2))
+        await bench.settled(lambda: bench.accounting.in_flight == 2)
+        now[0] += 600
+        answered.set()
+        assert [(await first.answer()).status, (await second.answer()).status] == [207, 403]
+        await opened.last()
+        assert opened.arrived == 1
+
+
+@pytest.mark.parametrize(
+    "request_", [write(b"{"), write(b" " * 300_000), write(b"\xff")], ids=["odd", "large", "latin"]
+)
+async def test_allow_opens_no_operation_outside_of_its_hours(running: Running, request_: bytes) -> None:
+    """When a write leaves is known of one that cannot be read, too."""
+    async with until_evening(running, replace(LIMITS, allow=frozenset(("POST /sp/campaigns",)))) as (opened, now):
+        assert (await opened.bench.ask(request_)).status == 207
+        now[0] += 600
+        assert said(await opened.bench.ask(request_))["type"] == "urn:ads-proxy:error:over-limit"
 
 
 @pytest.mark.parametrize("line", [b"X-HTTP-Method-Override: PUT\r\n", b"X-Original-URL: /sp/keywords\r\n"])

@@ -48,7 +48,7 @@ class Pairs(list[tuple[str, Any]]):
 
 def carelessly_decoded(body: bytes) -> Iterator[Any]:
     """Each value that the body, or the beginning of it, can be decoded to."""
-    for encoding in ("utf-8-sig", "utf-16", "latin-1"):
+    for encoding in ("utf-8-sig", "utf-16", "latin-1", "utf-7"):
         text = body.decode(encoding, "replace")
         start = re.search(r"[\[{]", text)
         if start is not None:
@@ -183,6 +183,8 @@ NAMES = (
         "budgets",
         "currencyCode",
         "total",
+        "+AGI-udget",
+        "x+ACI-:0,+ACI-bid",
     ),
 )
 """Names beside those of the operation's own fields."""

@@ -16,6 +16,7 @@ from proxy.spend.judge import (
     day_of,
     judge,
     judge_day,
+    judge_departure,
     reservation_of,
     succeeded_part,
 )
@@ -120,6 +121,16 @@ def test_hours_bind_every_write() -> None:
     assert "time zone of `hours`" in unknown.unread[0]
     zoned = SpendLimits(hours=Hours.parse("mon 08:00-12:00 UTC"))
     assert judge(write(), zoned, Payer("", ""), NOON).violations[0].value == "2026-06-01T19:00+00:00"
+
+
+def test_hours_are_judged_again_when_a_write_leaves() -> None:
+    """A write that waited past their end is over; one that was outside before, and approved or observed, stays so."""
+    limits = SpendLimits(hours=Hours.parse("mon 08:00-12:00"))
+    early, late = judge(write(), limits, PAYER, NOON - 60), judge(write(), limits, PAYER, NOON)
+    assert judge_departure(early, limits, PAYER, NOON - 1) is early
+    assert judge_departure(early, limits, PAYER, NOON) == late
+    assert judge_departure(late, limits, PAYER, NOON) is late
+    assert judge_departure(early, SpendLimits(), PAYER, NOON) is early
 
 
 def judged_in(day: DayUse, found: WriteFindings, limits: SpendLimits) -> SpendJudgement:

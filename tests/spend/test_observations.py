@@ -85,6 +85,13 @@ def test_an_owner_sees_what_would_have_been_refused_and_why() -> None:
     assert not any(entry(made, "other").values())
 
 
+def test_what_cannot_be_read_next_to_a_violation_is_named() -> None:
+    """An owner learns of all that would have been refused at once, and of nothing behind a write that can be read."""
+    both = over()._replace(unread=("It cannot be read.",), unknown=("field campaigns[].cap",))
+    found = entry(observed(write(both), write(over()), write(WITHIN)))
+    assert (found["unknown"], found["violations"]) == ({"field campaigns[].cap": 1}, {"budget": 2})
+
+
 def test_an_unreadable_write_without_a_name_counts_by_its_operation() -> None:
     """An owner has to know what to add to `allow`, whatever the reason was."""
     assert entry(observed(write(unreadable())))["unknown"] == {"operation CreateCampaigns": 1}

@@ -393,6 +393,19 @@ def test_parameters_and_case_of_a_media_type_do_not_count(media_type: str) -> No
     assert rest("POST /sp/campaigns", media_type, {"campaigns": [campaign()]}).unread == ()
 
 
+@pytest.mark.parametrize("charset", ["utf-7", '"utf-16"', "UTF-32", "latin1", ""])
+def test_a_media_type_that_says_another_encoding_is_unreadable(charset: str) -> None:
+    """A server that obeys it finds another body (RFC 8259 has UTF-8 alone)."""
+    found = rest("POST /sp/campaigns", f"{CAMPAIGNS};q=1 ; Charset={charset}", {"campaigns": [campaign()]})
+    assert (found.members, "in UTF-8" in found.unread[0]) == ((), True)
+
+
+def test_a_name_that_utf_7_may_spell_is_unreadable() -> None:
+    """`+AGI-udget` is the name of a budget to a decoder of UTF-7."""
+    found = rest("PUT /sp/campaigns", CAMPAIGNS, {"campaigns": [{"campaignId": "1", "+AGI-udget": {"x": 500}}]})
+    assert "member of another spelling" in found.unread[0]
+
+
 @pytest.mark.parametrize(
     ("target", "media_type", "item"),
     [
