@@ -41,12 +41,14 @@ QUIET: Final = 60.0
 GREETING: Final = 0.3
 """Seconds for which a server that refuses a connection may take to say why."""
 FULL: Final = "max number of clients"
-PROBE: Final = 0.5
+PROBE: Final = 0.2
 """Seconds between two probes of a server that is away."""
 MAX_NEWS: Final = 1000
 """Entries of one such read."""
 NEWS: Final = "news"
 """The stream of what was written: `kind` is `account` or `document`, `name` the digest or the name."""
+ROSTER: Final = "roster"
+"""The ids of the replicas, and when each was last felt."""
 CHECK: Final = "check"
 """What is kept here was encrypted with the key of all the rest. A server that lost its data has another one."""
 ALIVE: Final = 5.0
@@ -75,9 +77,13 @@ class RedisConnection:
         self.problem: StateError | None = None
         self.replicas = 1
         """How many share the server, this one included, as of the last pulse."""
+        self.peers: frozenset[str] = frozenset()
+        """The ids of all that share the server, this one included, as of the last two pulses, and those that were met
+        since. `?` stands for those whose version tells none."""
+        self._last_peers: frozenset[str] = frozenset()
         self.changed: Callable[[], None] = lambda: None
         """Called when `problem` came or went, or there are more or fewer replicas."""
-        self._id = secrets.token_hex(8)
+        self.id = secrets.token_hex(8)
         self._asking: set[asyncio.Task[Any]] = set()
         self._client, self._reader = open_client(address, PATIENCE), self._open_reader()
 
@@ -145,19 +151,31 @@ class RedisConnection:
 
         Raises `StateError`, also where the server takes no writes.
         """
-        replicas, check = await self._ask(self._client, *self._beat())
-        self.count(replicas)
+        check = self._felt(await self._ask(self._client, *self._beat()))
         if self._use.leaves_idle(asyncio.get_running_loop().time()):
             self._replace_client(open_client(self.address, PATIENCE))
-        return check if isinstance(check, bytes) else None
+        return check
 
     def _beat(self) -> tuple[str | float, ...]:
-        return "EVAL", BEAT, 2, self.key("replicas"), self.key(CHECK), 0, self._id, int(ALIVE * 1000)
+        keys = (self.key("replicas"), self.key(CHECK), self.key(ROSTER))
+        return "EVAL", BEAT, len(keys), *keys, 0, self.id, int(ALIVE * 1000)
+
+    def _felt(self, answer: list[Any]) -> bytes | None:
+        """Note what a pulse says. The pulse before counts too: a server that lost its data has forgotten who is there."""
+        replicas, check, *ids = answer
+        peers = frozenset(id_.decode() for id_ in ids) | ({"?"} if replicas > len(ids) else frozenset())
+        self.peers, self._last_peers = peers | self._last_peers, peers
+        self.count(replicas)
+        return check if isinstance(check, bytes) else None
+
+    def meet(self, id_: str) -> None:
+        """Count a replica at once that has just come."""
+        self.peers |= {id_}
 
     async def returned(self) -> None:
         """Returns when the server takes writes again.
 
-        Every half second a probe begins on a connection of its own, even if the one before still hangs. All other
+        Five times a second a probe begins on a connection of its own, even if the one before still hangs. All other
         connections are closed: they may be dead without notice.
         """
         self._replace_all(open_client(self.address, PATIENCE))
@@ -177,7 +195,7 @@ class RedisConnection:
         client = open_client(self.address, PATIENCE)
         try:
             async with asyncio.timeout(PATIENCE):
-                replicas, _ = await client.ask(*self._beat())
+                replicas, *_ = await client.ask(*self._beat())
         except _FAILURES as error:
             if not found.done():
                 self.note(await self._explain(error))

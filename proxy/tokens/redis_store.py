@@ -218,17 +218,20 @@ class RedisStore:
                     last = ""
                 if not last:
                     self._recovering = True
+                    self.counts.doubt()
                     await self._recover()
+                    newest = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
                     await self.counts.restore()
                     self._recovering = False
-                    newest = await self._connection.command("XREVRANGE", self._key("", NEWS), "+", "-", "COUNT", 1)
                     last = newest[0][0].decode() if newest else "0"
                     for leases in self._shared.values():
                         leases.hear("")  # anything may have been published
                     yield StoreChange()
                 for id_, fields in await self._connection.news(NEWS, last):
                     last = id_
-                    if (change := self._change(fields)) is not None:
+                    if fields.get(b"kind") == b"roll":
+                        await self.counts.hear(fields.get(b"name", b"").decode("utf-8", "replace"))
+                    elif (change := self._change(fields)) is not None:
                         yield change
             except StateError:
                 last = ""

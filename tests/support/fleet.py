@@ -74,9 +74,7 @@ class VirtualConnection(RedisConnection):
         self.problem = None
 
     async def pulse(self) -> bytes | None:
-        replicas, check = await self.run(BEAT, ("replicas", CHECK), str(id(self)), 5000)
-        self.count(replicas)
-        return check if isinstance(check, bytes) else None
+        return self._felt(await self.run(BEAT, ("replicas", CHECK, "roster"), self.id, 5000))
 
 
 class NumberedLogin(ScriptedLogin):

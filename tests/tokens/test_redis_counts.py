@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from proxy.errors import StateError, StateUnavailable
 from proxy.secret import Secret
 from proxy.tokens.day_counts import MOST, CountAnswer, CountedDay, CountRequest, CountsUnsettled
-from proxy.tokens.redis_counts import SETTLING, RedisCounts
+from proxy.tokens.redis_counts import GATHERING, SETTLING, RedisCounts
 from proxy.tokens.redis_store import RedisStore
 from proxy.tokens.sealing import make_cipher
 from proxy.tokens.store import StoreChange
@@ -65,6 +66,22 @@ class Replica:
         (answer,) = await self.counts.take([CountRequest(key, {"created": amount}, limits)])
         return answer
 
+    async def join(self, *others: Replica) -> None:
+        """Its first pulse, and the roll call with which it comes; all others hear of it."""
+        await self.connection.pulse()
+        await self.counts.restore()
+        await self.is_heard(*others)
+
+    async def returns(self, *others: Replica) -> None:
+        """What `RedisStore.changes` does after trouble with the store; the others hear of it."""
+        await self.counts.restore()
+        await self.is_heard(*others)
+
+    async def is_heard(self, *others: Replica) -> None:
+        for fields in (fields for _, fields in self.connection._server.client.xrange("{ads-proxy}:news")):
+            for each in others:
+                await each.counts.hear(fields[b"name"].decode())
+
     async def total(self, key: CountedDay = DAY) -> int:
         return (await self.counts.totals()).get(key, {}).get("created", 0)
 
@@ -73,9 +90,16 @@ async def replicas(server: RedisServer, number: int = 2) -> list[Replica]:
     """Replicas on a server that has counted for long enough."""
     found = [Replica(server) for _ in range(number)]
     for each in found:
-        await each.counts.restore()
+        await each.join(*found)
     await asyncio.sleep(SETTLING + 0.01)
+    await pulses(found)
     return found
+
+
+async def pulses(replicas: Sequence[Replica]) -> None:
+    """All have felt each other's pulse."""
+    for each in (*replicas, *replicas):
+        await each.connection.pulse()
 
 
 def granted(before: int) -> CountAnswer:
@@ -167,14 +191,107 @@ async def test_an_emptied_server_opens_no_limit(server: RedisServer) -> None:
     server.client.flushall()
     waits = await other.take(3, 5)
     assert isinstance(waits, CountsUnsettled)
-    assert waits.seconds == SETTLING
+    assert waits.seconds == GATHERING
     assert await other.take(1) == granted(0)  # without a limit
     await asyncio.sleep(SETTLING - 1)
-    assert isinstance(await other.take(3, 5), CountsUnsettled)
-    await one.counts.restore()
-    await asyncio.sleep(1.01)
+    assert isinstance(await other.take(3, 5), CountsUnsettled)  # `one` has not answered
+    await other.is_heard(one)
     assert await other.take(2, 5) == refused(4)
     assert await other.take(1, 5) == granted(4)
+
+
+@virtual_time
+async def test_after_trouble_a_replica_grants_as_soon_as_all_have_told_their_shares(server: RedisServer) -> None:
+    """That is half a second later at the earliest, and the count is exact by then, also on a server that is empty."""
+    for spoil in (lambda: None, server.client.flushall):
+        server.client.flushall()
+        one, other = await replicas(server)
+        assert await one.take(3, 5) == granted(0)
+        assert await other.take(1, 5) == granted(3)
+        spoil()
+        await one.returns(other)
+        assert isinstance(await one.take(1, 5), CountsUnsettled)
+        await asyncio.sleep(GATHERING + 0.01)
+        assert await one.take(2, 5) == refused(4)
+        assert await one.take(1, 5) == granted(4)
+        assert await one.take(1, 5) == refused(5)
+
+
+@virtual_time
+async def test_the_only_replica_waits_for_nobody(server: RedisServer) -> None:
+    """After each trouble it grants after half a second, however often the server loses its data."""
+    (one,) = await replicas(server, 1)
+    for taken in range(3):
+        assert await one.take(1, 5) == granted(taken)
+        server.client.flushall()
+        await one.returns()
+        await asyncio.sleep(GATHERING + 0.01)
+        assert await one.take(5, 5) == refused(taken + 1)
+
+
+@virtual_time
+async def test_a_replica_that_does_not_answer_is_waited_for(server: RedisServer) -> None:
+    """It may be alive and cut off, so the wait is as long as it takes until it notices by itself."""
+    one, other = await replicas(server)
+    await other.take(3, 5)
+    server.client.flushall()
+    await one.returns()
+    await asyncio.sleep(SETTLING - 0.1)
+    await one.connection.pulse()
+    assert isinstance(await one.take(3, 5), CountsUnsettled)
+    await other.returns(one)
+    await asyncio.sleep(GATHERING + 0.11)
+    assert await one.take(3, 5) == refused(3)
+
+
+@virtual_time
+async def test_trouble_amid_a_roll_call_forgets_nobody(server: RedisServer) -> None:
+    """The second loss of data makes the server forget who was there; the replica that calls again does not."""
+    one, other = await replicas(server)
+    await other.take(3, 5)
+    for number in (1, 2):
+        server.client.flushall()
+        for _ in range(number):
+            await one.connection.pulse()
+        await one.returns()
+    await asyncio.sleep(GATHERING + 0.01)
+    assert isinstance(await one.take(3, 5), CountsUnsettled)
+    await one.is_heard(other)
+    assert await one.take(3, 5) == refused(3)
+
+
+@virtual_time
+async def test_a_replica_of_a_version_without_roll_calls_is_waited_for(server: RedisServer) -> None:
+    """It counts among the replicas, but its id is not known."""
+    (one,) = await replicas(server, 1)
+    now = int((EPOCH + asyncio.get_running_loop().time()) * 1000)
+    server.client.zadd("{ads-proxy}:replicas", {"older": now})
+    await one.connection.pulse()
+    await one.returns()
+    await asyncio.sleep(GATHERING + 0.01)
+    assert isinstance(await one.take(1, 5), CountsUnsettled)
+    await asyncio.sleep(SETTLING)
+    assert await one.take(1, 5) == granted(0)
+
+
+@virtual_time
+async def test_who_comes_after_a_loss_waits_for_those_it_cannot_know(server: RedisServer) -> None:
+    """A new replica on a server that has just lost its data knows nobody, and calls no roll for itself."""
+    (one,) = await replicas(server, 1)
+    await one.take(3, 5)
+    server.client.flushall()
+    late = Replica(server)
+    await late.join()
+    await asyncio.sleep(GATHERING + 0.01)
+    waits = await late.take(3, 5)
+    assert isinstance(waits, CountsUnsettled)
+    assert waits.seconds > GATHERING
+    await late.returns()
+    await asyncio.sleep(GATHERING + 0.01)
+    assert isinstance(await late.take(3, 5), CountsUnsettled)
+    await one.returns(late)
+    await asyncio.sleep(SETTLING + 0.01)
+    assert await late.take(3, 5) == refused(3)
 
 
 @virtual_time
@@ -189,7 +306,8 @@ async def test_a_server_with_older_data_opens_no_limit(server: RedisServer) -> N
         server.client.restore(key, 0, content, replace=True)
     assert isinstance(await one.take(1, 5), CountsUnsettled)
     assert isinstance(await other.take(1, 5), CountsUnsettled)
-    await asyncio.sleep(SETTLING + 0.01)
+    await one.is_heard(one, other)
+    await asyncio.sleep(GATHERING + 0.01)
     assert await other.take(2, 5) == refused(4)
 
 
@@ -204,14 +322,12 @@ async def test_a_server_whose_clock_was_set_back_waits_no_longer(server: RedisSe
 
 
 @virtual_time
-async def test_a_replica_waits_after_trouble(server: RedisServer) -> None:
-    """Others may have to tell what the server lost; what has no limit is counted meanwhile."""
+async def test_what_has_no_limit_is_counted_after_trouble(server: RedisServer) -> None:
+    """Nothing has to be known about others for that."""
     (one,) = await replicas(server, 1)
-    await one.counts.restore()
+    one.counts.doubt()
     assert isinstance(await one.take(1, 5), CountsUnsettled)
     assert await one.take(1) == granted(0)
-    await asyncio.sleep(SETTLING + 0.01)
-    assert await one.take(1, 5) == granted(1)
 
 
 @virtual_time
@@ -327,7 +443,7 @@ class Interleavings(RuleBasedStateMachine):
 
     async def _join(self) -> Replica:
         joined = Replica(self.server)
-        await joined.counts.restore()
+        await joined.join(*self.replicas)
         return joined
 
     @rule()
@@ -343,7 +459,15 @@ class Interleavings(RuleBasedStateMachine):
         for each in self.replicas:
             self.runner.run(each.counts.restore())
         self.runner.run(asyncio.sleep(SETTLING))
+        self.runner.run(pulses(self.replicas))
         self.emptied = False
+
+    @rule(number=st.integers(0, 2), others=st.booleans())
+    def return_and_gather(self, number: int, others: bool) -> None:
+        """One replica had trouble, and the others hear its call, or do not."""
+        self.runner.run(self.replicas[number].returns(*(self.replicas if others else ())))
+        self.runner.run(asyncio.sleep(GATHERING))
+        self.runner.run(pulses(self.replicas))
 
     @rule(number=st.integers(0, 2))
     def notice(self, number: int) -> None:

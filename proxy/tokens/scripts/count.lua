@@ -1,7 +1,8 @@
 -- needs: counting
--- KEYS: counts of a day, state of all counts. ARGV: now, program, number of this step, number of its last step that was
--- answered, how long after a loss nothing is granted, life of the counts, what they are of, the program's share; then for
--- each request its change and its limits. Amounts are written "unit=amount unit=amount".
+-- KEYS: counts of a day, state of all counts, answers to roll calls. ARGV: now, program, number of this step, number of
+-- its last step that was answered, how long after a loss nothing is granted, life of the counts, what they are of, the
+-- program's share, how long it waits itself, number of its roll call or 0, and the replicas that must have answered that
+-- one, which ends both waits; then for each request its change and its limits. Amounts are written "unit=amount".
 -- Gives the program's share and what is left of the wait; then for each request what became of it, and the count before.
 local most = 9000000000000000
 local function read(text)
@@ -21,11 +22,13 @@ local last = tonumber(kept[3] or 0)
 if step <= last then return {} end
 local left = counting_since(KEYS[2], now, false) + tonumber(ARGV[5]) - now
 if left <= 0 and last < tonumber(ARGV[4]) then left = counting_since(KEYS[2], now, true) + tonumber(ARGV[5]) - now end
+left = math.max(left, tonumber(ARGV[9]))
+if left > 0 and is_complete(KEYS[2], KEYS[3], tonumber(ARGV[10]), ARGV[11]) then left = 0 end
 local total, share = read(kept[1]), read(ARGV[8])
 for unit, amount in pairs(read(kept[2])) do total[unit] = math.max(0, (total[unit] or 0) - amount) end
 for unit, amount in pairs(share) do total[unit] = (total[unit] or 0) + amount end
 local told = {'', whole(math.max(0, left))}
-for place = 9, #ARGV, 2 do
+for place = 12, #ARGV, 2 do
   local change, limits, outcome = read(ARGV[place]), read(ARGV[place + 1]), 'granted'
   for unit, limit in pairs(limits) do
     if left > 0 then outcome = 'waits'
