@@ -231,6 +231,27 @@ class PlaceholderRejected(Refused):
     advice = "The client fetches a new token by itself. If it happens again, its client or account was removed."
 
 
+class InvalidTokenRequest(Refused):
+    """A request to the local token endpoint that is not valid there. The client gets an OAuth error (RFC 6749, 5.2)."""
+
+    slug, title = "invalid-token-request", "The token request is not valid"
+    advice = (
+        "Correct the token request in the client: the log line's `detail` says what is wrong. See "
+        "docs/reference/routing.md."
+    )
+
+
+class InvalidGrant(InvalidTokenRequest):
+    """A request to the local token endpoint for an account or a route that is unknown, or not the client's. The client
+    gets one OAuth error for both."""
+
+    slug, title = "invalid-grant", "The token request is for an unknown account or route, or for one of other clients"
+    advice = (
+        "Correct the name in the client's `refresh_token` or token address, or add the account to the client's entry "
+        "and reload. The log line's `detail` says which it is."
+    )
+
+
 class NotPermitted(Refused):
     """The client is known, and its policy says no."""
 

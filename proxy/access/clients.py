@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,12 @@ _GET_A_KEY = (
 )
 _GET_A_NEWER = "Ask the operator of the proxy for the client's newer key, and send that."
 _ASK_AGAIN = "Get a new one from /auth/o2/token."
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""The form of a client's, an account's or a route's name, and of the ids of Login with Amazon."""
+_LOGIN_CLIENT = "amzn1.application-oa2-client."
+"""The beginning of a client id of Login with Amazon, which is no secret."""
+_LONG_WORD = re.compile(r"[A-Za-z0-9]{20}")
+"""What names rarely have, and secrets do."""
 _UNLIMITED = Verdict("", "There is no policy.")
 _NO_KEY = ClientKey("0" * 64)
 """What a key is compared with where there is no client of the name: it takes as long."""
@@ -417,7 +424,7 @@ class Clients:
         """
         if not self._policies:
             return self._identity(None, "", None)
-        digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = _digest(secret)
         policy, found = self._policies.get(name), None
         for key in (policy.keys if policy is not None else ()) or (_NO_KEY,):
             if hmac.compare_digest(digest, key.digest):
@@ -432,6 +439,33 @@ class Clients:
         _refuse_ended(found, policy, now)
         self._uses.note(found.digest, now)
         return self._identity(policy, "", found)
+
+    def explain_failure(self, name: str, secret: str) -> str:
+        """Why there is no client of this name with this secret, for the log alone: whether the name or the secret is
+        wrong. It holds no secret, and takes as long for a client's name as for any other."""
+        of_name, of_secret = self._owner_of_key(name), self._owner_of_key(secret)
+        if of_name:
+            return f"client_id is a key of client {of_name}; send the client's name there, and the key as client_secret"
+        if not name:
+            what = "no client_id" if secret else "neither client_id nor client_secret"
+        elif not secret:
+            what = "no client_secret"
+        else:
+            what = ""
+        whose = f", and client_secret is a key of client {of_secret}" if of_secret else ""
+        if what:
+            return f"the request has {what}{whose}"
+        if name in self._policies:
+            return f"client_secret is neither a key nor a JWT of client {name}{whose}"
+        return f"client_id {show_name(name)} is no client's name{whose or ', and client_secret is no key of a client'}"
+
+    def _owner_of_key(self, text: str) -> str:
+        """The client that has this key, empty for none. Every digest is compared, so that time tells nothing."""
+        digest, found = _digest(text), ""
+        for key, policy in self._keys:
+            if hmac.compare_digest(digest, key.digest):
+                found = policy.name
+        return found
 
     def authenticate_assertion(self, assertion: str, now: float, address: str = "") -> ClientIdentity | None:
         """The client of a JWT; None for what is none, or where no identity provider signs them. The anonymous client,
@@ -578,3 +612,14 @@ def _credential(authorization: bytes) -> bytes:
     """The credential of `Bearer X`, or all of it."""
     scheme, separator, rest = authorization.partition(b" ")
     return rest.strip() if separator and scheme.lower() == b"bearer" else authorization
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def show_name(text: str) -> str:
+    """What a client sent as a name, for the log: as it is if it can be one, and no secret in the wrong place."""
+    if _NAME.fullmatch(text) is not None and (text.startswith(_LOGIN_CLIENT) or _LONG_WORD.search(text) is None):
+        return f"'{text}'"
+    return f"(not shown, {len(text)} characters)"

@@ -10,13 +10,21 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from proxy.access.clients import AUTHORIZATION
-from proxy.access.placeholders import LIFETIME
-from proxy.errors import ClientKeyEnded, ClientsDiffer, ClientUnknown, TokenNotChecked, TokenRefused
+from proxy.access.clients import AUTHORIZATION, show_name
+from proxy.access.placeholders import LIFETIME, REFRESH
+from proxy.errors import (
+    ClientKeyEnded,
+    ClientsDiffer,
+    ClientUnknown,
+    InvalidGrant,
+    InvalidTokenRequest,
+    MethodNotAllowed,
+    TokenNotChecked,
+    TokenRefused,
+)
 from proxy.strict_json import UnclearBody, read_json
 from proxy.value_classes import dataclass
 
@@ -32,7 +40,18 @@ JSON = b"application/json"
 _MAX_FIELDS = 64
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """The only `client_assertion_type` (RFC 7523, 2.2)."""
-_FAILED = "Client authentication failed"
+BY_CREDENTIALS = "client_credentials"
+"""The grant of a client that asks for itself (RFC 6749, 4.4). Its answer has no refresh token (4.4.3)."""
+_ONLY_POST = "The token endpoint accepts only POST"
+_FAILED = (
+    "Client authentication failed : client_id has to be the name of a client of this proxy, and client_secret its key"
+)
+"""One text for a wrong id and a wrong secret: strangers learn of no client."""
+_NOT_YOURS = (
+    "The request has an invalid grant parameter : refresh_token. Send the name of an account or a route that this "
+    "client may use, or the refresh token of an earlier response"
+)
+"""One text for what there is not, and for what is not the client's."""
 _MORE_THAN_ONCE = "The request has a parameter more than once"
 _HEADERS = (
     (b"Content-Type", b"application/json;charset=UTF-8"),
@@ -56,65 +75,72 @@ class PlaceholderRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlaceholderResponse:
-    """`headers` leaves out what frames the body. `client` is who was answered, empty if none was recognised.
-
-    `refusal` is what an error means here, for log and metrics, where it is more than an error of the parameters."""
+    """`headers` leaves out what frames the body. `client` is who was answered, empty if none was recognised, and
+    `subject` the `sub` of its JWT. `refusal` is what an error means here, for log, metrics and console: its `detail`
+    may say more than the answer does."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     client: str = ""
+    subject: str = ""
     refusal: Refused | None = None
 
 
 class _TokenRequestError(Exception):
-    """An error of RFC 6749, 5.2, as LWA words it."""
+    """An error of RFC 6749, 5.2, as LWA words it. The `description` is for the client, the `refusal` for the log."""
 
     def __init__(self, status: int, error: str, description: str, refusal: Refused | None = None) -> None:
         super().__init__(error)
         self.status = status
         self.error = error
         self.description = description
-        self.refusal = refusal
+        self.refusal: Refused = refusal or InvalidTokenRequest(f"{error}: {description}")
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """How to authenticate, and when to come again."""
+        """How to authenticate, the only method, and when to come again."""
+        if self.status == 405:
+            return ((b"Allow", b"POST"),)
         if self.status == 401:
             return ((b"WWW-Authenticate", b'Basic realm="ads-proxy"'),)
-        after = self.refusal.wait if self.refusal is not None else None
+        after = self.refusal.wait
         return () if after is None else ((b"Retry-After", b"%d" % after),)
 
 
 def answer(asked: PlaceholderRequest, clients: Clients, table: RoutingTable, now: float) -> PlaceholderResponse:
     """Answer a token request; `now` is wall-clock time."""
-    if asked.request.method != b"POST":
-        return _error(405, "invalid_request", "The token endpoint accepts only POST", ((b"Allow", b"POST"),))
+    identity, has_sender = asked.sender, asked.sender is not None
     try:
         fields = _fields(asked)
-        asking = _AuthenticatedClient(
-            _identity(asked, fields, clients, now), clients, table, now, asked.sender is not None
-        )
+        identity = _identity(asked, fields, clients, now)
+        asking = _AuthenticatedClient(identity, clients, table, now, has_sender)
         bound = asking.bound(asked.binding, fields)
     except _TokenRequestError as failed:
-        return replace(_error(failed.status, failed.error, failed.description, failed.headers), refusal=failed.refusal)
-    access, refresh = clients.issue(asking.identity, bound, now)
+        return _error(failed, identity)
+    access, refresh = clients.issue(identity, bound, now)
     if asking.may_bind(fields.get("refresh_token", "")):
         refresh = fields["refresh_token"]
     content = {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": asking.lifetime}
-    return PlaceholderResponse(200, _HEADERS, json.dumps(content).encode(), asking.identity.name)
+    if fields["grant_type"] == BY_CREDENTIALS:
+        del content["refresh_token"]
+    return PlaceholderResponse(200, _HEADERS, json.dumps(content).encode(), identity.name, identity.subject)
 
 
-def _error(status: int, error: str, description: str, headers: tuple[tuple[bytes, bytes], ...]) -> PlaceholderResponse:
-    content = {"error": error, "error_description": description}
-    return PlaceholderResponse(status, (*_HEADERS, *headers), json.dumps(content).encode())
+def _error(failed: _TokenRequestError, identity: ClientIdentity | None) -> PlaceholderResponse:
+    """The answer to a request that failed, of the client that is known so far."""
+    body = json.dumps({"error": failed.error, "error_description": failed.description}).encode()
+    whose = ("", "") if identity is None else (identity.name, identity.subject)
+    return PlaceholderResponse(failed.status, (*_HEADERS, *failed.headers), body, *whose, failed.refusal)
 
 
 def _fields(asked: PlaceholderRequest) -> dict[str, str]:
-    """The parameters of a form or of a JSON object. Each may come once (RFC 6749, 3.2).
+    """The parameters of a POST: a form or a JSON object. Each may come once (RFC 6749, 3.2).
 
     No parameter's name begins with a brace, so that a form which does is the JSON of a client that labels it wrongly.
     """
+    if asked.request.method != b"POST":
+        raise _TokenRequestError(405, "invalid_request", _ONLY_POST, MethodNotAllowed(_ONLY_POST))
     media_type = asked.request.fields.value(CONTENT_TYPE).partition(b";")[0].strip().lower()
     if media_type not in (FORM, JSON, b""):
         raise _invalid(f"The Content-Type must be {FORM.decode()} or {JSON.decode()}")
@@ -175,7 +201,13 @@ def _identity(asked: PlaceholderRequest, fields: dict[str, str], clients: Client
             raise _TokenRequestError(403, "invalid_client", differ.detail, differ)
         return asked.sender
     if identity is None:
-        raise _TokenRequestError(401, "invalid_client", _FAILED, ClientUnknown(f"{_FAILED} at the token endpoint."))
+        if basic == ("", ""):
+            why = "the Authorization header holds no client_id and client_secret as Basic"
+        elif "client_assertion" in fields:
+            why = f"client_assertion is no JWT, or of another client than client_id {show_name(name)}"
+        else:
+            why = clients.explain_failure(name, secret)
+        raise _TokenRequestError(401, "invalid_client", _FAILED, ClientUnknown(f"invalid_client: {why}."))
     return identity
 
 
@@ -220,7 +252,9 @@ class _AuthenticatedClient:
         """The account or route that the placeholder is bound to: the prefix's, else what the grant names, else none."""
         granted = self._granted(fields)
         if prefix and not self.may_bind(prefix):
-            raise _invalid("The /@NAME before this path is an unknown account or route")
+            description = "The /@NAME before this path is an unknown account or route"
+            refusal = InvalidGrant(f"invalid_request: {self._why_not('/@NAME', prefix)}.")
+            raise _TokenRequestError(400, "invalid_request", description, refusal)
         return prefix or granted
 
     def may_bind(self, name: str) -> bool:
@@ -234,7 +268,7 @@ class _AuthenticatedClient:
                 if "code" not in fields:
                     raise _missing("code")
                 return ""
-            case "client_credentials" if "client_assertion" in fields:
+            case grant if grant == BY_CREDENTIALS:
                 return ""
             case "refresh_token":
                 return self._bound_by(_required(fields, "refresh_token"))
@@ -250,8 +284,19 @@ class _AuthenticatedClient:
         if bound is not None and (not bound or self.may_bind(bound)):
             return bound
         if self.clients.exist and not self.has_sender:
-            raise _TokenRequestError(400, "invalid_grant", "The request has an invalid grant parameter : refresh_token")
+            refusal = InvalidGrant(f"invalid_grant: {self._why_not('refresh_token', refresh_token, bound)}.")
+            raise _TokenRequestError(400, "invalid_grant", _NOT_YOURS, refusal)
         return ""
+
+    def _why_not(self, where: str, text: str, bound: str | None = None) -> str:
+        """Why the client may not use what a parameter chooses, for the log. `bound` is the name that a refresh token of
+        its own was issued for."""
+        name = text if bound is None else bound
+        if name in self.table.names:
+            return f"{where} is for {name}, which client {self.identity.name} may not use"
+        if bound is None and text.encode("utf-8", "surrogatepass").startswith(REFRESH):
+            return f"{where} was issued to another client, or for a key that has expired or was removed"
+        return f"{where} is for {show_name(name)}, which is neither an account nor a route"
 
 
 def _required(fields: dict[str, str], name: str) -> str:

@@ -51,11 +51,11 @@ class LocalTokenRequest(LocalRequest):
         super().__init__(accounting, asked.client, asked.request, rules)
         self._binding, self._waiting = asked.destination.name, waiting
         self._sender = asked.identity if PROXY_KEY in asked.request.fields.named and asked.identity.has_key else None
-        self._client_name = ""
+        self._client_name = self._subject = ""
 
     @property
     def kind(self) -> RequestKind:
-        return RequestKind(self._client_name, method=method_name(self.request.method))
+        return RequestKind(self._client_name, method=method_name(self.request.method), subject=self._subject)
 
     def answer(self) -> None:
         found = self._find_answer()
@@ -92,5 +92,5 @@ class LocalTokenRequest(LocalRequest):
         self.client.flush()
 
     def _send(self, answer: PlaceholderResponse) -> None:
-        self._client_name, self.stats.refusal = answer.client, answer.refusal
+        self._client_name, self._subject, self.stats.refusal = answer.client, answer.subject, answer.refusal
         self.respond(answer.status, b"".join(b"%b: %b\r\n" % field for field in answer.headers), answer.body)

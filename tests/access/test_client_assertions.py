@@ -41,7 +41,7 @@ def test_an_assertion_identifies_its_client(grant: dict[str, str]) -> None:
     """The placeholder is that client's, lives no longer than the assertion, and is bound as the grant says."""
     clients = Desk().clients
     given = ask({**ASSERTED, "client_assertion": token(), **grant}, clients)
-    assert (given.status, given.client) == (200, "nightly")
+    assert (given.status, given.client, given.subject) == (200, "nightly", service_account(NOW)["sub"])
     content = json.loads(given.body)
     found = clients.identify(fields(authorization=f"Bearer {content['access_token']}".encode()), NOW)
     assert (found.name, found.scope.bound) == ("nightly", grant.get("refresh_token", ""))
@@ -91,9 +91,3 @@ def test_without_identity_providers_no_assertion_is_believed() -> None:
     form = {**ASSERTED, "client_assertion": token(), "client_id": "reporting"}
     assert json.loads(ask(form, KEYED).body)["error"] == "invalid_client"
     assert ask(form, NOBODYS).status == 200
-
-
-def test_the_grant_of_assertions_is_for_them_alone() -> None:
-    """With a key, `client_credentials` stays what Login with Amazon does not have."""
-    form = {"grant_type": "client_credentials", "client_id": "reporting", "client_secret": "key-of-reporting"}
-    assert json.loads(ask(form, KEYED).body)["error"] == "unsupported_grant_type"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from dataclasses import replace
 from typing import Any
@@ -51,6 +52,12 @@ def ask(
     asked = request(method, target, fields(**{"content_type": FORM, **changed}))
     binding = find_destination(parse_target(target)).name
     return answer(PlaceholderRequest(asked, binding, body, sender), clients, TABLE, NOW)
+
+
+def logged(given: PlaceholderResponse) -> str:
+    """What the log says of an answer that is an error."""
+    assert given.refusal is not None
+    return given.refusal.detail
 
 
 def bound_to(given: PlaceholderResponse, clients: Clients) -> tuple[str, str]:
@@ -157,9 +164,12 @@ def test_another_schemes_authorization_is_no_matter() -> None:
     ],
 )
 def test_errors_look_like_lwas(form: dict[str, str] | bytes, status: int, error: str, description: str) -> None:
-    """Error and description, and nothing may store them either (docs/development/amazon-login.md, Token errors)."""
+    """Error and description, and nothing may store them either (docs/development/amazon-login.md, Token errors). The
+    log has the error, too, and a reason."""
     given = ask(form)
     content = json.loads(given.body)
+    assert logged(given).startswith(f"{error}: ")
+    assert given.refusal is not None and given.refusal.status == status
     assert (given.status, content["error"]) == (status, error)
     assert description in content["error_description"]
     assert list(content) == ["error", "error_description"]
@@ -184,13 +194,16 @@ def test_what_is_not_the_clients_is_answered_as_what_is_not_there() -> None:
         ({**MINE, "refresh_token": "NAME"}, "/@acme/auth/o2/token"),
         ({**MINE, "refresh_token": "BOUND"}, "/auth/o2/token"),
     ):
-        answers = set()
+        answers, told = set(), set()
         for name in ("zeta", "brand-zeta", "nosuchname", "acne"):
             bound = KEYED.issue(free, name, NOW)[1]
             sent = {key: value.replace("NAME", name).replace("BOUND", bound) for key, value in form.items()}
-            answers.add(ask(sent, target=target.replace("NAME", name).encode()))
+            given = ask(sent, target=target.replace("NAME", name).encode())
+            answers.add((given.status, given.headers, given.body))
+            told.add(logged(given).replace(name, "NAME"))
         assert len(answers) == 1
-        assert answers.pop().status == 400
+        assert answers.pop()[0] == 400
+        assert len(told) == 2  # the log tells both apart
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"OPTIONS"])
@@ -198,6 +211,7 @@ def test_only_post_is_taken(method: bytes) -> None:
     """All other methods get 405."""
     given = ask(MINE, method=method)
     assert (given.status, dict(given.headers)[b"Allow"]) == (405, b"POST")
+    assert given.refusal is not None and given.refusal.slug == "method-not-allowed"
 
 
 @pytest.mark.parametrize("content_type", [b"application/json5", b"multipart/form-data; boundary=x", b"text/plain"])
@@ -310,3 +324,139 @@ def test_a_refresh_placeholder_bound_to_what_is_gone_is_an_invalid_grant() -> No
         _, refresh = KEYED.issue(identity, bound, NOW)
         given = ask({**MINE, "refresh_token": refresh})
         assert (given.status, json.loads(given.body)["error"]) == (400, "invalid_grant")
+
+
+# --- client_credentials (RFC 6749, 4.4)
+
+CREDENTIALS = {"grant_type": "client_credentials"}
+HELD = {"client_id": "reporting", "client_secret": "key-of-reporting"}
+BASIC = b"Basic " + base64.b64encode(b"reporting:key-of-reporting")
+
+
+@pytest.mark.parametrize(
+    ("form", "header", "target", "bound"),
+    [
+        ({**CREDENTIALS, **HELD}, {}, b"/auth/o2/token", ""),
+        (CREDENTIALS, {"authorization": BASIC}, b"/auth/o2/token", ""),
+        ({**CREDENTIALS, **HELD, "scope": "advertising::campaign_management"}, {}, b"/auth/o2/token", ""),
+        ({**CREDENTIALS, **HELD, "refresh_token": "acme"}, {}, b"/auth/o2/token", ""),
+        ({**CREDENTIALS, **HELD}, {}, b"/@acme/auth/o2/token", "acme"),
+        (CREDENTIALS, {"authorization": BASIC}, b"/@brand-eu/auth/o2/token", "brand-eu"),
+    ],
+)
+def test_a_client_gets_a_placeholder_by_its_key_alone(
+    form: dict[str, str], header: dict[str, Any], target: bytes, bound: str
+) -> None:
+    """Id and key in the form or as Basic. The address may choose the account, and else each request; a scope does not.
+    There is no refresh token, as the client has its key (RFC 6749, 4.4.3)."""
+    given = ask(form, target=target, **header)
+    assert bound_to(given, KEYED) == ("reporting", bound)
+    assert list(json.loads(given.body)) == ["access_token", "token_type", "expires_in"]
+    assert given.client == "reporting"
+
+
+def test_without_clients_anybody_gets_one() -> None:
+    """As by every other grant."""
+    assert bound_to(ask({**CREDENTIALS, "client_id": "x", "client_secret": "y"}, NOBODYS), NOBODYS)[0] == "anonymous"
+
+
+@pytest.mark.parametrize(
+    ("changed", "target", "error"),
+    [
+        ({"client_secret": "wrong"}, b"/auth/o2/token", "invalid_client"),
+        ({"client_secret": "key-of-bidder"}, b"/auth/o2/token", "invalid_client"),
+        ({}, b"/@zeta/auth/o2/token", "invalid_request"),
+        ({}, b"/@nobody/auth/o2/token", "invalid_request"),
+        ({"grant_type": "Client_Credentials"}, b"/auth/o2/token", "unsupported_grant_type"),
+    ],
+)
+def test_a_key_is_worth_no_more_by_this_grant(changed: dict[str, str], target: bytes, error: str) -> None:
+    """Wrong keys, and accounts of other clients, are refused as by any other grant."""
+    assert json.loads(ask({**CREDENTIALS, **HELD, **changed}, target=target).body)["error"] == error
+
+
+# --- what the log says, and the client does not read
+
+KEY = "adsproxy_" + "k" * 43
+AMAZONS = "amzn1.application-oa2-client.0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        ({"client_secret": "wrong"}, "client_secret is neither a key nor a JWT of client reporting"),
+        (
+            {"client_secret": "key-of-bidder"},
+            "nor a JWT of client reporting, and client_secret is a key of client bidder",
+        ),
+        (
+            {"client_id": "reportin"},
+            "client_id 'reportin' is no client's name, and client_secret is a key of client re",
+        ),
+        ({"client_id": "x", "client_secret": "y"}, "'x' is no client's name, and client_secret is no key of a client"),
+        ({"client_id": "key-of-reporting", "client_secret": "reporting"}, "client_id is a key of client reporting"),
+        ({"client_id": ""}, "the request has no client_id, and client_secret is a key of client reporting"),
+        ({"client_secret": ""}, "the request has no client_secret"),
+        ({"client_id": "", "client_secret": ""}, "the request has neither client_id nor client_secret"),
+        ({"client_id": KEY}, "client_id (not shown, 52 characters) is no client's name"),
+        ({"client_id": "f" * 64}, "client_id (not shown, 64 characters) is no client's name"),
+        ({"client_id": "a\nb"}, "client_id (not shown, 3 characters) is no client's name"),
+        ({"client_id": "\u202e"}, "client_id (not shown, 1 characters) is no client's name"),
+        ({"client_id": AMAZONS}, f"client_id '{AMAZONS}' is no client's name"),
+    ],
+)
+def test_the_log_tells_whether_id_or_secret_was_wrong(changed: dict[str, str], detail: str) -> None:
+    """And which id it was, unless that may be a secret in the wrong place. Everybody reads the same answer."""
+    given = ask({**MINE, **changed})
+    assert detail in logged(given)
+    assert (given.client, given.refusal.slug if given.refusal else "") == ("", "client-unknown")
+    wrong = ask({**MINE, "client_id": "nobody", "client_secret": "x"})
+    assert (given.status, given.headers, given.body) == (wrong.status, wrong.headers, wrong.body)
+
+
+def test_a_wrong_id_takes_as_many_comparisons_as_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time does not tell which clients there are."""
+    compared: list[str] = []
+    compare = hmac.compare_digest
+
+    def counting(one: str, other: str) -> bool:
+        compared.append(one)
+        return compare(one, other)
+
+    monkeypatch.setattr("proxy.access.clients.hmac.compare_digest", counting)
+    counts = set()
+    for name, secret in (("reporting", "wrong"), ("nobody", "wrong"), ("nobody", "key-of-reporting"), ("bidder", "")):
+        compared.clear()
+        assert ask({**MINE, "client_id": name, "client_secret": secret}).status == 401
+        counts.add(len(compared))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "target", "slug", "detail"),
+    [
+        ({"refresh_token": "zeta"}, "", "invalid-grant", "is for zeta, which client reporting may not use"),
+        ({"refresh_token": "zeto"}, "", "invalid-grant", "is for 'zeto', which is neither an account nor a route"),
+        (
+            {"refresh_token": "Atzr|of-amazon"},
+            "",
+            "invalid-grant",
+            "is for (not shown, 14 characters), which is neither",
+        ),
+        ({"refresh_token": "Atzr|ap1.x.y"}, "", "invalid-grant", "was issued to another client, or for a key that has"),
+        ({}, "/@zeta", "invalid-grant", "invalid_request: /@NAME is for zeta, which client reporting may not use"),
+        ({}, "/@zeto", "invalid-grant", "invalid_request: /@NAME is for 'zeto', which is neither"),
+        ({"grant_type": "password"}, "", "invalid-token-request", "unsupported_grant_type: The authorization grant"),
+        ({"refresh_token": ""}, "", "invalid-token-request", "invalid_request: The request is missing"),
+    ],
+)
+def test_the_log_has_the_reason_and_the_client(changed: dict[str, str], target: str, slug: str, detail: str) -> None:
+    """Where a client is known, all that is wrong is told to the operator."""
+    given = ask({**MINE, **changed}, target=f"{target}/auth/o2/token".encode())
+    assert (given.status, given.client, given.refusal.slug if given.refusal else "") == (400, "reporting", slug)
+    assert detail in logged(given)
+
+
+def test_a_sender_is_known_whatever_its_form_is() -> None:
+    """The key of a tunnel tells who sends what cannot be read."""
+    assert ask(b"\xff", sender=KEYED.impersonate("reporting")).client == "reporting"

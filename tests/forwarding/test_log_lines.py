@@ -134,7 +134,7 @@ KEYED = GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: known\r\n\r\n")
     [
         (GET, "client-unknown"),
         (KEYED.replace(b"known", b"old"), "client-unknown"),
-        (b"GET /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", ""),
+        (b"GET /auth/o2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "method-not-allowed"),
         (b"GET\r\n\r\n", "malformed-request"),
     ],
 )
@@ -144,7 +144,7 @@ async def test_the_line_of_an_unknown_client_has_its_address(sent: bytes, refusa
         assert 400 <= (await bench.ask(sent)).status < 500
         await bench.settled(lambda: not bench.accounting.in_flight)
         (line,) = logged(bench)
-    assert (line["client"], line.get("refusal", ""), line["address"]) == ("", refusal, "127.0.0.1")
+    assert (line["client"], line["refusal"], line["address"]) == ("", refusal, "127.0.0.1")
 
 
 async def test_a_forwarded_for_header_is_no_address(running: Running) -> None:

@@ -239,7 +239,8 @@ def test_placeholders_cannot_be_forged_or_lent(attacker: Attacker) -> None:
             "grant_type=refresh_token&refresh_token=a&refresh_token=acme&client_id=free&client_secret=KEY",
             "invalid_request",
         ),
-        ("grant_type=client_credentials&client_id=free&client_secret=KEY", "unsupported_grant_type"),
+        ("grant_type=client_credentials&client_id=free&client_secret=wrong", "invalid_client"),
+        ("grant_type=client_credentials&client_id=profiled&client_secret=KEY", "invalid_client"),
     ],
 )
 def test_the_local_token_endpoint_gives_nothing_to_strangers(attacker: Attacker, form: str, error: str) -> None:

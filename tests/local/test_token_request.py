@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from urllib.parse import urlencode
@@ -13,7 +14,9 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.access.token_endpoint import ASSERTION_TYPE
+from proxy.admin.history import next_step, reason
 from proxy.forwarding import waiting_request
+from proxy.observability.recent_requests import RecentRequests
 from tests.forwarding.test_waiting_for_keys import NEW, OLD, Desk
 from tests.support.issuers import service_account
 from tests.support.proxy_bench import Running
@@ -139,6 +142,50 @@ async def test_a_token_request_is_at_most_16_kib_on_the_wire(more: int, running:
         assert (got.status, b"16384" in got.body) == ((413, True) if more else (200, False))
 
 
+# --- what log and console know of an answer
+
+
+def asking(**form: str) -> bytes:
+    body = urlencode({"client_id": "reporting", "client_secret": "known", **form}).encode()
+    return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "client", "refusal", "detail"),
+    [
+        ({"grant_type": "client_credentials"}, 200, "reporting", "", ""),
+        ({"grant_type": "refresh_token", "refresh_token": "nobody"}, 400, "reporting", "invalid-grant", "'nobody'"),
+        ({"grant_type": "implicit"}, 400, "reporting", "invalid-token-request", "unsupported_grant_type: "),
+        (
+            {"client_secret": "old"},
+            401,
+            "",
+            "client-unknown",
+            "client_secret is neither a key nor a JWT of client repo",
+        ),
+        ({"client_id": "report", "client_secret": "x"}, 401, "", "client-unknown", "client_id 'report' is no client's"),
+        ({"client_id": '","client":"bidder'}, 401, "", "client-unknown", "(not shown, 18 characters)"),
+    ],
+)
+async def test_an_error_leaves_its_reason(
+    form: dict[str, str], status: int, client: str, refusal: str, detail: str, running: Running
+) -> None:
+    """Amazon was not asked, and is not said to have refused: the log has client, error and detail; the console groups
+    failures by them, and says what to do."""
+    key = ClientKey(hashlib.sha256(b"known").hexdigest())
+    configured = Clients([Policy("reporting", (key,))], Placeholders(b"key"), Budgets())
+    async with running(answering(HELLO), clients=configured) as bench:
+        got = await bench.ask(asking(**form))
+        event = await bench.events.last()
+    assert (got.status, event.client, event.refusal) == (status, client, refusal)
+    assert detail in event.detail
+    assert (event.address == "") == bool(client)
+    recent = RecentRequests()
+    kept = recent.keep(event, 0.0)
+    assert reason(kept) == refusal
+    assert "needs no change" not in next_step(kept.status, kept.refusal, kept.fault) or not refusal
+
+
 # --- JWTs whose key is not known yet
 
 
@@ -160,7 +207,9 @@ async def test_an_assertion_with_a_new_key_waits_for_the_keys(running: Running) 
         desk.put(OLD, NEW)
         given = await client.answer()
         assert (given.status, json.loads(given.body)["token_type"]) == (200, "bearer")
-        assert ((await bench.events.last()).client, bench.accounting.in_flight) == ("nightly", 0)
+        event = await bench.events.last()
+        assert (event.client, event.subject) == ("nightly", service_account(0)["sub"])
+        assert bench.accounting.in_flight == 0
         client.send(asserted())
         assert (await client.answer()).status == 200
 
