@@ -44,6 +44,8 @@ class Refused(AdsProxyError):
     answer: bytes = b""
     """JSON that is sent instead of a problem document, empty for none: messages of MCP have refusals of their own."""
     _answer_status: int = 0
+    unverified_subject: str = ""
+    """The `sub` of the JWT that was not accepted, for the log: the token may be forged. Of bounded length."""
     further: Mapping[str, object] = MappingProxyType({})
     """Members of the problem document that only this one has."""
 

@@ -740,7 +740,8 @@ class RequestFinished(Event):
     `changes` is what it names and sets, if that is recorded. `spend` is what the limits of its client say of it, if
     they were asked. `subject` is the `sub` of the JWT that it came with, empty without one. `retry_after` are the
     seconds that the client was told to wait, None for nothing. `address` is where a request of an unknown client came
-    from: the peer of its socket, empty where there is none.
+    from: the peer of its socket, empty where there is none. `unverified_subject` is the `sub` of a JWT that was not
+    accepted.
     """
 
     request_id: str
@@ -775,6 +776,7 @@ class RequestFinished(Event):
     subject: str = ""
     retry_after: int | None = None
     address: str = ""
+    unverified_subject: str = ""
 
     @property
     def outcome(self) -> str:

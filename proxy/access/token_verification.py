@@ -175,12 +175,14 @@ def choose_client(token: VerifiedToken, rules: Iterable[tuple[str, TokenRule]]) 
     if len(fitting) == 1:
         return fitting[0]
     whose = f"of {token.subject}" if token.subject else "without a subject (sub)"
-    if not fitting:
-        raise TokenRefused(f"No client has this token {whose}. Ask the operator of the proxy to add it to a client.")
-    raise TokenRefused(
+    refused = TokenRefused(
         f"The token {whose} fits several clients: {', '.join(fitting)}. Ask the operator of the proxy to narrow their "
         "claims, so that it fits one."
+        if fitting
+        else f"No client has this token {whose}. Ask the operator of the proxy to add it to a client."
     )
+    refused.unverified_subject = token.subject
+    raise refused
 
 
 class TokenWork:
@@ -256,6 +258,13 @@ class TokenVerifier:
     def verify(self, text: bytes, now: float) -> VerifiedToken:
         """Verify what looks like a token, of any client. Raises what `find_client` raises."""
         token = read_token(text)
+        try:
+            return self._verify(token, now)
+        except (TokenRefused, TokenNotChecked) as refused:
+            refused.unverified_subject = subject_of(token.claims)
+            raise
+
+    def _verify(self, token: UnverifiedToken, now: float) -> VerifiedToken:
         provider = self._providers.get(token.issuer)
         if provider is None:
             raise TokenRefused("The token is from an issuer (iss) that is not known here. Get one from another issuer.")

@@ -140,4 +140,5 @@ class RequestStats:
             spend=_FROZEN if isinstance(refusal, Frozen) else self.judged,
             retry_after=refusal.wait if refusal is not None else asked,
             address="" if kind.client else self.address,
+            unverified_subject=refusal.unverified_subject if refusal is not None else "",
         )

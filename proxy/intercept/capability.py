@@ -155,7 +155,9 @@ def _identify_key(sent: set[bytes], clients: Clients, now: float, address: str) 
     try:
         identity = clients.identify_key(key, now, address)
     except (ClientKeyEnded, TokenRefused) as refused:
-        raise ProxyKeyRequired(refused.detail, close=True) from None
+        required = ProxyKeyRequired(refused.detail, close=True)
+        required.unverified_subject = refused.unverified_subject
+        raise required from None
     except ClientUnknown:
         raise ProxyKeyRequired(f"No client has this key. {_HOW}", close=True) from None
     if name in (None, identity.name) and identity.has_key:

@@ -56,6 +56,7 @@ OFTEN_EMPTY: Final = frozenset(
         "fault",
         "retry_after",
         "address",
+        "unverified_subject",
     }
 )
 """Members that a line has only where they say something; `refusal`, `detail` and `fault` all or none."""
@@ -282,7 +283,8 @@ class AccessLines:
             few += "".join(self._member(name, _said(event, name)) for name in _PROBLEM)
         if event.retry_after and "retry_after" in self._fields:
             few += f',"retry_after":{event.retry_after}'
-        return few + (self._member("address", event.address) if event.address else "")
+        of_unknown = (("address", event.address), ("unverified_subject", event.unverified_subject))
+        return few + "".join(self._member(name, value) for name, value in of_unknown if value)
 
     def written(self, write: WriteOutcome | None, spend: SpendJudgement | None) -> str:
         """The members that tell what became of a write, and what limits say of it; none for any other request."""

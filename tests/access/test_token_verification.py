@@ -367,6 +367,48 @@ def test_a_clock_that_was_set_back_is_no_reason_to_wait() -> None:
     assert not keys_of(RS).may_be_read_again(NOW + READ_AGAIN_AFTER - 1)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        RS.token(service_account(NOW, exp=NOW - 61)),
+        RS.token(service_account(NOW, aud="another")),
+        RS.token(service_account(NOW, iss="https://nobody")),
+        RS.token(service_account(NOW))[:-40] + "A" * 40,
+        hmac_token(b"k", service_account(NOW), "first"),
+    ],
+)
+def test_a_refusal_knows_the_subject_that_the_token_claims(text: str) -> None:
+    """The operator finds the workload by it; nothing else believes it."""
+    with pytest.raises(TokenRefused) as refused:
+        Desk().whose(text)
+    assert refused.value.unverified_subject == NIGHTLY
+    assert NIGHTLY not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("subject", "known"),
+    [
+        ("system:serviceaccount:ads:other", "system:serviceaccount:ads:other"),
+        ("x" * 1000, "x" * 200 + "..."),
+        ('\u202e\n\x1b","client":"bidder', '\\u202e??","client":"bidder'),
+        (5, ""),
+        (None, ""),
+    ],
+)
+def test_the_subject_of_a_refusal_is_bounded_and_visible(subject: object, known: str) -> None:
+    """A forged token writes no lines, and no long ones."""
+    with pytest.raises(TokenRefused) as refused:
+        Desk().whose(RS.token({**service_account(NOW), "sub": subject}))
+    assert refused.value.unverified_subject == known
+
+
+def test_the_subject_is_known_while_the_keys_are_not() -> None:
+    """The request is refused, or waits, and its token says who it claims to be."""
+    with pytest.raises(TokenNotChecked) as unchecked:
+        Desk(cluster=ProviderKeys()).whose(RS.token(service_account(NOW)))
+    assert unchecked.value.unverified_subject == NIGHTLY
+
+
 def test_without_any_keys_nothing_is_refused_for_good() -> None:
     """The provider fails, not the token."""
     desk = Desk(cluster=ProviderKeys(tried_at=NOW, problem="cannot be read"))

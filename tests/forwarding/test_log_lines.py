@@ -13,6 +13,8 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
+from tests.forwarding.test_waiting_for_keys import NEW, OLD, Desk, get
+from tests.support.issuers import service_account
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -177,3 +179,21 @@ async def test_so_has_the_line_of_amazons_429(asked: bytes, logs: int | None, ru
         assert (await bench.ask(GET)).status == 429
         await bench.settled(lambda: not bench.accounting.in_flight)
         assert [(line["upstream_status"], line.get("retry_after")) for line in logged(bench)] == [(429, logs)]
+
+
+async def test_the_line_of_a_refused_jwt_has_the_subject_that_it_claims(running: Running) -> None:
+    """As another member than that of a verified one; and where it came from, also after a wait for the keys."""
+    desk = Desk()
+    async with running(answering(HELLO), clients=desk.clients) as bench:
+        client = await bench.client(get(NEW))
+        await bench.settled(lambda: desk.missed == ["cluster"])
+        desk.put(OLD)
+        assert (await client.answer()).status == 401
+        assert (await bench.ask(get(NEW))).status == 401
+        await bench.settled(lambda: not bench.accounting.in_flight)
+        lines = logged(bench)
+    subject = service_account(0)["sub"]
+    assert len(lines) == 2
+    for line in lines:
+        assert (line["refusal"], line["unverified_subject"], line["address"]) == ("token-refused", subject, "127.0.0.1")
+        assert "subject" not in line

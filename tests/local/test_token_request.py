@@ -223,7 +223,9 @@ async def test_an_assertion_whose_key_nobody_has_is_refused_after_the_wait(runni
         desk.put(OLD)
         refused = await client.answer()
         assert (refused.status, json.loads(refused.body)["error"]) == (401, "invalid_client")
-        assert (await bench.events.last()).refusal == "token-refused"
+        event = await bench.events.last()
+        assert (event.refusal, event.client, event.subject) == ("token-refused", "", "")
+        assert (event.unverified_subject, event.address) == (service_account(0)["sub"], "127.0.0.1")
 
 
 async def test_an_assertion_does_not_wait_for_ever(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,7 @@ def test_every_member_can_be_the_only_one(start: Start) -> None:
     stream = io.StringIO()
     logs = start(stream)
     trouble = {"refusal": "slug", "detail": "Why.", "fault": "client-gone", "retry_after": 3, "address": "192.0.2.7"}
+    trouble |= {"unverified_subject": "repo:acme/bidder:x"}
     write = events.WriteOutcome(events.Outcome.PARTIAL, events.ItemCounts(1, 2))
     told = {"mcp_tools": ("a-query_b",), "write": write, "spend": judged_over(OVER), **trouble}
     event = finished(ads_account="amzn1.ads-account.g.x", subject="system:serviceaccount:ads:nightly", **told)

@@ -168,6 +168,7 @@ AccessField = Literal[
     "fault",
     "retry_after",
     "address",
+    "unverified_subject",
 ]
 """The members of a request's line after time, level and the word `request`, in this order."""
 WebhookUrl = Annotated[Secret, BeforeValidator(references.read_webhook_url), WithJsonSchema(_REFERENCE)]
