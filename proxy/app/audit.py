@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy.audit.file import AuditFile, open_at_start
 from proxy.audit.records import dated, note
 from proxy.audit.stream import AuditOutputs, AuditStream
 from proxy.events import AuditFailed, AuditOpened
+from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,14 +23,25 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 
 
-def open_audit(section: AuditSection, output: Sink, tell: Callable[[Event], None]) -> AuditStream | None:
-    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output.
+@dataclass(frozen=True, slots=True)
+class RunOutputs:
+    """Where the records of a run go: `log`, and the audit's file, None if the audit has none."""
+
+    log: TextIO
+    audit: AuditFile | None = None
+
+
+def open_audit(
+    section: AuditSection, output: Sink, tell: Callable[[Event], None], opened: AuditFile | None = None
+) -> AuditStream | None:
+    """The stream, not yet writing; None where none is configured. `output` takes the lines for standard output, and
+    `opened` is the section's file, if it is open already.
 
     Raises `StartupError`.
     """
     if section.file is None and not section.stdout:
         return None
-    file = None if section.file is None else open_at_start(section.file)
+    file = opened or (None if section.file is None else open_at_start(section.file))
     copy = output.put if section.stdout else None
     outputs = AuditOutputs(section.file, file, copy, tell, _make_note, section.required, lambda: output.lost)
     return AuditStream(outputs)

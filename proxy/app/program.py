@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
 from proxy.access.client_certificates import NO_AUTHORITIES
@@ -92,11 +92,13 @@ if TYPE_CHECKING:
     import ssl
 
     from proxy.access.approvers import Approvers
+    from proxy.app.audit import RunOutputs
     from proxy.app.internal_client import ReportClients
     from proxy.app.jwks_keeper import JwksKeeper
     from proxy.app.named_reports import NamedReportService
     from proxy.app.workers.supervisor import Supervisor
     from proxy.app.workers.supervisor_hub import SupervisorHub
+    from proxy.audit.file import AuditFile
     from proxy.config import Config
     from proxy.downstream.listener import Acceptor
     from proxy.downstream.table import ConnectionTable
@@ -137,7 +139,7 @@ class Program:
         notes: tuple[str, ...] = (),
         demo: bool = False,
         open_files: int = 0,
-        output: TextIO | None = None,
+        run_outputs: RunOutputs | None = None,
     ) -> None:
         self.config = config
         self.demo = demo
@@ -151,7 +153,7 @@ class Program:
             form=config.log.format,
             colours=wants_colours(environment()),
             level=config.log.level,
-            stream=output or sys.stdout,
+            stream=sys.stdout if run_outputs is None else run_outputs.log,
         )
         self._adjust_logs(config)
         self.logs.redact(config.secrets())
@@ -160,7 +162,7 @@ class Program:
         self._opened = AsyncExitStack()
         self._opened.callback(self.logs.close)
         self.messages = ThreadMessages(self._tell)
-        trails = self._open_audit(config)
+        trails = self._open_audit(config, None if run_outputs is None else run_outputs.audit)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
         self._take_spans = spans_of_workers(traces, self.metrics)
@@ -396,9 +398,9 @@ class Program:
         self._opened.push_async_callback(stored.stop)
         stored.begin()
 
-    def _open_audit(self, config: Config) -> tuple[AuditTrail, ...]:
+    def _open_audit(self, config: Config, opened: AuditFile | None) -> tuple[AuditTrail, ...]:
         """Who tells the audit stream, where there is one."""
-        self.audit = open_audit(config.audit, self.logs.sink, self.messages.tell)
+        self.audit = open_audit(config.audit, self.logs.sink, self.messages.tell, opened)
         if self.audit is None:
             return ()
         self.metrics.watch_audit(self.audit.counts)

@@ -12,7 +12,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from proxy.app.draining import let_end
 from proxy.app.object_freezer import ObjectFreezer
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from proxy.app.audit import RunOutputs
     from proxy.app.companion import Companion
     from proxy.config import Account, Config, Stamp
     from proxy.intercept.authority import Authority
@@ -67,17 +68,17 @@ def serve(
 
 
 def serve_beside(
-    companion: Companion, load: Loader, output: TextIO, notes: tuple[str, ...], authority: Authority | None = None
+    companion: Companion, load: Loader, outputs: RunOutputs, notes: tuple[str, ...], authority: Authority | None = None
 ) -> int:
-    """Run until the companion ends, whose exit code it gives. The log goes to `output`. With interception, certificates
-    come from `authority`.
+    """Run until the companion ends, whose exit code it gives. Log and audit go to `outputs`. With interception,
+    certificates come from `authority`.
 
     The companion is another program of the same user, which must not find the secrets in this process.
     """
     forbid_core_dumps()
     hide_memory()
     loaded = read(load)
-    program = Program(loaded.config, notes=notes, open_files=allow_open_files(), output=output)
+    program = Program(loaded.config, notes=notes, open_files=allow_open_files(), run_outputs=outputs)
     program.use_authority(authority)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(program, load, loaded, companion))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MODE: Final = 0o600
 HEAD: Final = ".head"
 MAX_LINE_BYTES: Final = 1 << 20
+MAX_RUNS: Final = 256
+"""Runs next to a program and one another, each with an audit file of its own."""
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -124,6 +126,21 @@ def open_at_start(path: Path) -> AuditFile:
         return AuditFile(path)
     except OSError as error:
         raise _refusal(path, error) from None
+
+
+def open_for_run(path: Path) -> tuple[Path, AuditFile]:
+    """Open it for a short run. While another program writes it, the file of its own is next to it, with its path:
+    `audit-run.jsonl` for `audit.jsonl`, `audit-run-2.jsonl` for the run after that. Raises `StartupError`."""
+    for number in range(MAX_RUNS + 1):
+        more = ("", "-run")[number > 0] + (f"-{number}" if number > 1 else "")
+        place = path.with_name(f"{path.stem}{more}{path.suffix}")
+        try:
+            return place, AuditFile(place)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise _refusal(place, error) from None
+    raise _refusal(path, BlockingIOError(errno.EWOULDBLOCK, ""))
 
 
 def check_before_start(path: Path) -> None:

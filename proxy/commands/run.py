@@ -100,20 +100,30 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
     """The command's exit code. Raises `StartupError` where it was not started."""
     if not asked.command:
         raise ConfigurationError(("run: no command; write one after --, as in `ads-proxy run -- python report.py`",))
+    from proxy.app.audit import RunOutputs
     from proxy.app.companion import Companion
     from proxy.app.run import serve_beside
+    from proxy.audit.file import AuditFile, open_for_run
     from proxy.intercept.authority import Authority
 
     serving = serving_variables(asked, environ)
     key, admin_key = secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32))
     authority = Authority.temporary(time.time())
+    audit_files: dict[Path | None, tuple[Path, AuditFile]] = {}
 
     def load_for_run(running: Config | None = None, memory: ReadingMemory | None = None) -> Config:
         loaded = load(asked.config, serving, running=running, memory=memory)
-        return lock_admin(intercept(give_key(loaded, asked.client, key)), admin_key)
+        for_run = lock_admin(intercept(give_key(loaded, asked.client, key)), admin_key)
+        opened = audit_files.get(for_run.audit.file)
+        return for_run if opened is None else audit_to(for_run, opened[0])
 
     config = load_for_run()
     account = chosen_account(config, asked.account)
+    file, audit = config.audit.file, None
+    if file is not None:
+        path, audit = audit_files[file] = open_for_run(file)
+        if path != file:
+            tell(f"ads-proxy: run: another program writes {file}; the changes of this run are recorded in {path}")
     with ExitStack() as opened:
         output = sys.stderr
         if asked.log is not None:
@@ -132,7 +142,7 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
             return variables
 
         companion = Companion(asked.command, command_variables, asked.ready_timeout)
-        return serve_beside(companion, load_for_run, output, notes(config), authority)
+        return serve_beside(companion, load_for_run, RunOutputs(output, audit), notes(config), authority)
 
 
 def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str, str]:
@@ -168,6 +178,11 @@ def intercept(config: Config) -> Config:
     only this machine reaches it. Java and other clients cannot use TLS to a proxy. Pure."""
     changed = {"intercept": config.intercept.model_copy(update={"enabled": True, "listen": None})}
     return config.model_copy(update={**changed, "tls": None} if config.listen.is_loopback else changed)
+
+
+def audit_to(config: Config, file: Path) -> Config:
+    """The configuration with this file for the audit. Pure."""
+    return config.model_copy(update={"audit": config.audit.model_copy(update={"file": file})})
 
 
 def lock_admin(config: Config, key: Secret) -> Config:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from proxy.app import program as program_module
+from proxy.app.audit import RunOutputs
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, _serve
@@ -43,7 +44,7 @@ class InterruptedStart:
         own = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "state": {"url": "memory:"}}
         path.write_text(json.dumps({**own, **changes}))
         config = load(path, {"HOME": str(folder)})
-        self.program = Program(config, output=self._output)
+        self.program = Program(config, run_outputs=RunOutputs(self._output))
         loaded = LoadedConfig(config, {}, ReadingMemory())
         self.serving = asyncio.create_task(_serve(self.program, _load, loaded))
 

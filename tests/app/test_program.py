@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import pytest
 
 from proxy.admin.view import AdminView
+from proxy.app.audit import RunOutputs
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, Reloader, compare
@@ -279,7 +280,7 @@ async def test_records_that_cannot_be_written_are_reported_once_at_stop(
 
     monkeypatch.setattr(AuditFile, "write", full)
     output = io.StringIO()
-    program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
+    program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), run_outputs=RunOutputs(output))
     await program.start()
     await program.stop()
     assert output.getvalue().count("the program stops") == 1
@@ -312,7 +313,7 @@ async def test_a_disk_that_hangs_is_logged(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(audit_stream, "STALL_SECONDS", 0.0)
     monkeypatch.setattr("proxy.app.audit.LOOK_SECONDS", 0.0)
     output = io.StringIO()
-    program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), output=output)
+    program = Program(configured(audit__file=str(tmp_path / "audit.jsonl")), run_outputs=RunOutputs(output))
     try:
         await program.start()
         await settled(lambda: "the disk has taken no record" in output.getvalue())

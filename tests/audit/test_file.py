@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.audit.chain import ChainHead, digest_of, seal
-from proxy.audit.file import AuditFile, SavedHead, head_path, open_at_start, read_head
+from proxy.audit.file import MAX_RUNS, AuditFile, SavedHead, head_path, open_at_start, open_for_run, read_head
 from proxy.errors import StartupError
 
 FIRST, ONE = seal({"n": 1}, ChainHead())
@@ -41,6 +41,33 @@ def test_it_is_made_for_its_user_alone_and_appended_to(path: Path) -> None:
     assert (path.stat().st_mode & 0o777, head_path(path).stat().st_mode & 0o777) == (0o600, 0o600)
     assert read_head(path) == SavedHead(TWO, closed=False)
     assert [each.name for each in path.parent.iterdir() if each.name.endswith(".new")] == []
+
+
+def test_a_run_has_a_file_that_no_other_program_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file itself, else the first free one next to it; a bound ends the search, and then the reason is told."""
+    monkeypatch.setattr("proxy.audit.file.MAX_RUNS", 2)
+    assert MAX_RUNS > 2
+    opened = [open_for_run(path) for _ in range(3)]
+    assert [place.name for place, _ in opened] == ["audit.jsonl", "audit-run.jsonl", "audit-run-2.jsonl"]
+    with pytest.raises(StartupError, match=r"audit\.jsonl cannot be used: another program is writing it"):
+        open_for_run(path)
+    opened[1][1].close()
+    place, file = open_for_run(path)
+    assert place.name == "audit-run.jsonl"
+    for each in (opened[0][1], opened[2][1], file):
+        each.close()
+
+
+@pytest.mark.parametrize("kind", ["directory", "open to others"])
+def test_another_problem_with_the_file_of_a_run_is_told(path: Path, kind: str) -> None:
+    """And no other file is taken: only a writer is a reason for that."""
+    if kind == "directory":
+        path.mkdir()
+    else:
+        path.touch()
+        path.chmod(0o666)
+    with pytest.raises(StartupError, match=r"audit\.jsonl cannot be used"):
+        open_for_run(path)
 
 
 @pytest.mark.parametrize(

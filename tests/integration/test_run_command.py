@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE
 from tests.support.processes import ReadyProcess, until
 from tests.support.programs import ROOT
 from tests.support.ready_program import ready
-from tests.support.running import SimulatedAmazon
+from tests.support.running import SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
 ASK = """
@@ -87,6 +87,56 @@ def test_a_client_may_what_its_rules_say(tmp_path: Path, amazon: SimulatedAmazon
     )
     assert (reading["status"], writing["status"]) == (200, 403)
     assert writing["body"]["type"].endswith("not-permitted")
+
+
+def written_by_init(folder: Path, amazon: SimulatedAmazon) -> dict[str, Any]:
+    """What `init` writes, with the simulator as Amazon, ports of the system's choice, and a state of the test's own."""
+    for kind in ("client_secret", "refresh_token"):
+        (folder / kind).write_text(amazon.facts[kind])
+    given = ("--client-secret-file", folder / "client_secret", "--refresh-token-file", folder / "refresh_token")
+    made = ended("init", folder, "--no-ask", "--client-id", amazon.facts["client_id"], *given)
+    assert made.returncode == 0, made.stderr
+    here = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "state": {"url": "file:state"}}
+    return {**yaml.safe_load((folder / "proxy.yaml").read_text()), **here, "regions": amazon.regions()}
+
+
+def test_runs_next_to_a_running_proxy_have_audit_files_of_their_own(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """With the configuration that `init` writes, two at a time; a line names each file, and a later run goes on with
+    the first of them. No file is damaged."""
+    write = (sys.executable, "-c", ASK, "POST", "/sp/campaigns", "0")
+    staying = '"$@"; trap "exit 0" TERM; echo begun; while :; do sleep 0.05; done'
+    with serving(tmp_path, written_by_init(tmp_path, amazon)) as running:
+        running.until_ready()
+        run = ("run", "--config", str(running.path), "--")
+        first = ReadyProcess("proxy", *run, "bash", "-c", staying, "bash", *write)
+        try:
+            until(lambda: "begun\n" in first.output.lines, lambda: first.text)
+            second = ended(*run, *write)
+            first.signal(signal.SIGTERM)
+            assert first.wait() == 0
+        finally:
+            first.end()
+        third = ended(*run, *write)
+        assert running.get("/v2/profiles")[0] == 200
+    for said, name in ((first.text, "audit-run"), (second.stderr, "audit-run-2"), (third.stderr, "audit-run")):
+        assert f"the changes of this run are recorded in {tmp_path / name}.jsonl\n" in said
+    assert (second.returncode, third.returncode) == (0, 0)
+    assert {each.name for each in tmp_path.glob("audit*.jsonl")} == {
+        *("audit.jsonl", "audit-run.jsonl", "audit-run-2.jsonl")
+    }
+    for name, writes in (("audit.jsonl", 0), ("audit-run.jsonl", 2), ("audit-run-2.jsonl", 1)):
+        actions = [json.loads(line)["event"]["action"] for line in (tmp_path / name).read_text().splitlines()]
+        assert actions.count("amazon-write") == writes
+        assert ended("audit", "verify", tmp_path / name).returncode == 0
+
+
+def test_a_run_alone_writes_the_audit_file_of_the_configuration(tmp_path: Path, amazon: SimulatedAmazon) -> None:
+    """As no other program writes it, and without a word."""
+    run = configured(tmp_path, amazon, audit={"file": "audit.jsonl"})
+    result = ended(*run, "--", sys.executable, "-c", ASK, "POST", "/sp/campaigns", "0")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert '"amazon-write"' in (tmp_path / "audit.jsonl").read_text()
+    assert [each.name for each in tmp_path.glob("audit*.jsonl")] == ["audit.jsonl"]
 
 
 WITHOUT_POWERS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
