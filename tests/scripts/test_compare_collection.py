@@ -38,7 +38,7 @@ def test_a_path_is_read_of_what_goes_to_the_api(url: str | dict[str, Any], path:
 def test_each_difference_is_told_once() -> None:
     """What the table lacks, what is sent and not known, what is required and not sent; what fits says nothing."""
     inner = [
-        request("POST", "{{api_url}}/adsApi/v1/query/rules", ACCOUNT_ID, off=SCOPE),
+        request("POST", "{{api_url}}/adsApi/v1/query/unheardThings", ACCOUNT_ID, off=SCOPE),
         request("GET", "{{api_url}}/unheard/of"),
         request("GET", "{{api_url}}/v2/profiles", SCOPE),
         request("GET", "{{api_url}}/v2/profiles", SCOPE),
@@ -46,7 +46,7 @@ def test_each_difference_is_told_once() -> None:
         request("POST", "{{api_url}}/adsApi/v1/query/campaigns", SCOPE, ACCOUNT_ID),
     ]
     assert compare({"item": [{"item": inner}, request("POST", "{{token_url}}")]}) == [
-        "unknown   POST /adsApi/v1/query/rules: sends an account id",
+        "unknown   POST /adsApi/v1/query/unheardThings: sends an account id",
         "unknown   GET /unheard/of: sends neither Scope nor account id",
         "sends     GET /v2/profiles: Scope, which the table has as never",
         "lacks     GET /dsp/streams/subscriptions: account id, which the table has as required",

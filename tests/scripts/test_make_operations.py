@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,26 @@ import pytest
 
 from scripts import make_operations
 from scripts.make_operations import (
+    ADMINISTERING,
     DOCUMENTED,
     JUDGED,
     OUTPUT,
+    Administering,
+    Decided,
     Documented,
     Judgement,
     Row,
     main,
     make_rows,
     proven_effect,
+    read_administering,
+    read_decided,
     read_documented,
     read_judgements,
     render,
     unfit,
 )
-from scripts.specifications import NoSpecifications, read_specifications
+from scripts.specifications import NoSpecifications, read_date, read_specifications
 from tests.support.specifications import described_operation, published_specifications, write_specifications
 
 SCOPE = "Amazon_Advertising_API_Scope"
@@ -33,7 +39,7 @@ ITEMS = ("POST", "/items/{}")
 
 
 def rows_of(directory: Path, judged: dict[tuple[str, str], Judgement] | None = None) -> dict[tuple[str, str], Row]:
-    return make_rows(read_specifications(directory), judged or {})
+    return make_rows(read_specifications(directory), Decided(judged or {}))
 
 
 def judgement(**changed: str) -> dict[tuple[str, str], Judgement]:
@@ -50,11 +56,12 @@ def judgement(**changed: str) -> dict[tuple[str, str], Judgement]:
 def test_the_committed_table_is_what_the_script_makes() -> None:
     """The table was not edited by hand, it is not older than the specifications, and every judgement still fits
     them."""
-    described = read_specifications(published_specifications())
-    judgements = read_judgements(JUDGED.read_text(encoding="utf-8"))
-    documented = read_documented(DOCUMENTED.read_text(encoding="utf-8"))
-    assert unfit(described, judgements, documented) == {}
-    assert OUTPUT.read_text(encoding="ascii") == render(make_rows(described, judgements, documented).values())
+    specifications = published_specifications()
+    described = read_specifications(specifications)
+    decided = read_decided()
+    assert unfit(described, decided) == {}
+    made = make_rows(described, decided, read_date(specifications))
+    assert OUTPUT.read_text(encoding="ascii") == render(made.values())
 
 
 def test_a_judgement_says_why() -> None:
@@ -65,21 +72,24 @@ def test_a_judgement_says_why() -> None:
 
 
 def test_an_operation_outside_the_specifications_says_where_it_is_documented() -> None:
-    """Each is a write, and names the source of its headers."""
+    """Each names its source and the day of the copy, and only one that a rule or a reason proves to read is a read."""
     documented = read_documented(DOCUMENTED.read_text(encoding="utf-8")).values()
-    assert {each.effect for each in documented} == {"write"}
-    assert not [each for each in documented if len(each.source) < 10]
+    assert {each.effect for each in documented} == {"read", "write"}
+    assert not [each for each in documented if len(each.source) < 10 or not date.fromisoformat(each.date)]
+    for each in documented:
+        proven = proven_effect(each.method, each.path)
+        assert each.effect == ("read" if len(each.reason) > 5 else "write" if proven is None else proven[0]), each
 
 
-THING = Documented("PUT", "/items/{name}", "unknown", "never", "-", "write", "-", "a guide")
+THING = Documented("PUT", "/items/{name}", "unknown", "never", "-", "write", "-", "a guide", "2026-07-20", "-")
 
 
 def test_a_documented_operation_has_a_row() -> None:
-    """Its basis is `documented`, no file has it, and a name is made where none is known."""
-    rows = make_rows([], {}, {THING.key: THING})
-    (row,) = rows.values()
-    assert (row.basis, row.files, row.name, row.scope) == ("documented", "-", "putItemsByName", "unknown")
-    (named,) = make_rows([], {}, {THING.key: replace(THING, name="updateItem")}).values()
+    """Its basis is `documented`, its source and date come with it, and a name is made where none is known."""
+    (row,) = make_rows([], Decided(documented={THING.key: THING})).values()
+    assert (row.basis, row.source, row.date) == ("documented", "a guide", "2026-07-20")
+    assert (row.name, row.scope) == ("putItemsByName", "unknown")
+    (named,) = make_rows([], Decided(documented={THING.key: replace(THING, name="updateItem")})).values()
     assert named.name == "updateItem"
 
 
@@ -87,10 +97,24 @@ def test_a_specification_beats_what_is_documented(tmp_path: Path) -> None:
     """Once a file has the operation its row comes from there, and the documented one has to go."""
     operation = described_operation("putItem", Amazon_Advertising_API_Scope=True)
     described = read_specifications(write_specifications(tmp_path, A={"/items/{id}": {"put": operation}}))
-    (row,) = make_rows(described, {}, {THING.key: THING}).values()
+    (row,) = make_rows(described, Decided(documented={THING.key: THING})).values()
     assert (row.name, row.scope, row.basis) == ("putItem", "required", "method")
-    assert unfit(described, {}, {THING.key: THING}) == {
+    assert unfit(described, Decided(documented={THING.key: THING})) == {
         THING.key: "a specification has it now: remove it from operations_documented.tsv"
+    }
+
+
+def test_an_operation_that_administers_says_what_and_why() -> None:
+    """Each is a write of the table, and has a reason. An operation that nothing has any more is named."""
+    administering = read_administering(ADMINISTERING.read_text(encoding="utf-8"))
+    assert not [each for each in administering.values() if len(each.reason) < 10]
+    rows = make_rows(read_specifications(published_specifications()), read_decided())
+    assert {rows[key].effect for key in administering} == {"write"}
+    gone = Administering("POST", "/gone", "users", "invites people")
+    (made,) = make_rows([], Decided(documented={THING.key: THING}, administering={THING.key: gone})).values()
+    assert made.administers == "users"
+    assert unfit([], Decided(administering={gone.key: gone})) == {
+        gone.key: "nothing has this operation: remove it from operations_administering.tsv"
     }
 
 
@@ -121,7 +145,7 @@ def test_files_that_differ_on_a_header_are_merged(
     for order, files in {"as given": (first, second), "turned": (second, first)}.items():
         paths = [{"/items/{id}": {"post": described_operation("PostItem", **headers)}} for headers in files]
         row = rows_of(write_specifications(tmp_path / order, A=paths[0], B=paths[1]))[ITEMS]
-        assert (row.scope, row.account_id, row.files) == (scope, account, "A,B")
+        assert (row.scope, row.account_id, row.source) == (scope, account, "A,B")
 
 
 def test_the_account_header_keeps_its_spelling(tmp_path: Path) -> None:
@@ -236,7 +260,7 @@ def test_a_judgement_rests_on_the_words_of_the_specification(
     directory = write_specifications(
         tmp_path, A={"/items/{id}": {"post": operation}, "/items/list": {"post": operation}}
     )
-    found = unfit(read_specifications(directory), judgement(**changed))
+    found = unfit(read_specifications(directory), Decided(judgement(**changed)))
     assert list(found.values()) == ([] if wrong is None else [wrong])
 
 
@@ -279,6 +303,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     empty = tmp_path / "documented.tsv"
     empty.write_text("# heading\nmethod\tpath\n", encoding="utf-8")
     monkeypatch.setattr(make_operations, "DOCUMENTED", empty)
+    monkeypatch.setattr(make_operations, "ADMINISTERING", empty)
     return file
 
 
@@ -301,10 +326,11 @@ def test_the_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     specifications = write_specifications(tmp_path / "old", A=OLD)
     assert main([str(specifications), "--output", str(output)]) == 0
     assert output.read_text(encoding="ascii").splitlines()[1:] == [
-        "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tdeprecated\tsunset\tnotice\tname\tfiles",
-        "GET\t/items\trequired\tnever\t-\tread\tmethod\t-\t-\t-\tlistItems\tA",
-        "POST\t/items/{id}\tnever\tnever\t-\tread\tjudged\t-\t-\t-\tgetItem\tA",
-        "GET\t/things\tnever\tnever\t-\tread\tmethod\t-\t-\t-\tlistThings\tA",
+        "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tadministers"
+        "\tdeprecated\tsunset\tnotice\tname\tsource\tdate",
+        "GET\t/items\trequired\tnever\t-\tread\tmethod\t-\t-\t-\t-\tlistItems\tA\t-",
+        "POST\t/items/{id}\tnever\tnever\t-\tread\tjudged\t-\t-\t-\t-\tgetItem\tA\t-",
+        "GET\t/things\tnever\tnever\t-\tread\tmethod\t-\t-\t-\t-\tlistThings\tA\t-",
     ]
     assert "3 different ones" in capsys.readouterr().out
 
