@@ -404,14 +404,6 @@ def test_no_file_holds_a_real_credential() -> None:
 # --- continuous integration ---------------------------------------------------------------------------------
 
 
-def test_shell_scripts_are_clean() -> None:
-    """shellcheck has nothing to say about .ci/run."""
-    result = subprocess.run(
-        [require_program("shellcheck"), ".ci/run"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (result.returncode, result.stdout) == (0, "")
-
-
 def test_every_folder_of_tests_is_run() -> None:
     """What a target leaves out by its folder or its mark, another one names, and marks as it asks for them."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

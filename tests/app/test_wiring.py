@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from proxy.config import Config, load
 from proxy.errors import ConfigurationError, TokenRefused
 from proxy.reports.sharing import ReportRules
 from proxy.routing.table import EmptyDirectory
-from tests.support.programs import require_program
+from tests.support.client_certificates import Issuer
 
 ENVIRONMENT = {
     "AMAZON_ADS_CLIENT_ID": "amzn1.application-oa2-client.x",
@@ -77,20 +76,9 @@ def test_an_account_has_another_login_with_another_application_or_consent(variab
     assert (one.accounts["default"].login != other.accounts["default"].login) is is_another
 
 
-def make_authority(file: Path) -> None:
-    command = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    key = file.with_suffix(".key")
-    subprocess.run(
-        [require_program("openssl"), *command, "-subj", "/CN=ca", "-keyout", key, "-out", file],
-        check=True,
-        capture_output=True,
-    )
-
-
 def test_a_context_is_replaced_only_for_another_content(tmp_path: Path) -> None:
     """The same file keeps the same context, a changed one does not, and an unusable one changes nothing."""
-    file = tmp_path / "ca.pem"
-    make_authority(file)
+    file = Issuer(tmp_path).file
     authorities = Authorities()
     authorities.follow(None)
     assert (authorities.context, authorities.digest) == (None, "")
@@ -99,7 +87,7 @@ def test_a_context_is_replaced_only_for_another_content(tmp_path: Path) -> None:
     assert first is not None
     authorities.follow(file)
     assert authorities.context is first
-    make_authority(file)
+    assert Issuer(tmp_path).file == file
     authorities.follow(file)
     second = authorities.context
     assert second is not first

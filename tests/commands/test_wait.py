@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -137,4 +138,4 @@ def test_a_configuration_that_cannot_be_read_is_told(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "none.yaml does not exist" in capsys.readouterr().err
+    assert re.fullmatch(r"ads-proxy: --config: the file .* does not exist; .*\n", capsys.readouterr().err)

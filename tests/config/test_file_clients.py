@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from proxy.config import Config, load
 from proxy.config.reading.files import ReferenceReader
 from proxy.errors import ConfigurationError
 from tests.config.test_file import ACCOUNT, DIGEST, problems_of, read
+from tests.support.client_certificates import Issuer
 
 
 def client(**keys: Any) -> dict[str, Any]:
@@ -237,12 +238,10 @@ def test_certificates_without_what_verifies_them_are_told(
 
 
 def make_certificate(folder: Path, name: str) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-subj", "/CN=x", "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt")],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
+    issuer = Issuer(folder, name)
+    key = issuer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    issuer.file.rename(folder / f"{name}.crt")
+    (folder / f"{name}.key").write_bytes(key)
 
 
 def test_certificates_are_tried_before_they_are_needed(tmp_path: Path) -> None:

@@ -543,9 +543,10 @@ def test_nothing_runs_in_a_program_that_stops(commands: Commands, path: Path) ->
 
 IN_THE_FOREGROUND = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     "runpy.run_module('proxy', run_name='__main__', alter_sys=True)"
 )
-"""Runs the program as a terminal does: a shell has programs in the background ignore SIGINT."""
+"""Runs the program as a terminal does: a shell has programs in the background ignore SIGINT, nohup SIGHUP."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
