@@ -20,13 +20,16 @@ FOREIGN = ("git", "openssl", "curl", "jq", "redis-server", "nginx", "podman", "p
 BEFORE = """<testsuites><testsuite>
 <testcase classname="tests.a.test_x" name="test_one[a-b]"/>
 <testcase classname="tests.a.test_x" name="test_two"><skipped message="no openssl"/></testcase>
-<testcase classname="tests.a.test_x" name="test_three"><skipped message="no openssl"/></testcase>
+<testcase classname="tests.a.test_x" name="test_three[c]"><skipped message="no openssl"/></testcase>
+<testcase classname="tests.a.test_x" name="test_three[d]"><skipped message="no openssl"/></testcase>
+<testcase classname="tests.a.test_x" name="test_six[NOTSET]"><skipped message="no collection"/></testcase>
 <testcase classname="tests.a.test_x" name="test_four"><failure message="x"/></testcase>
 <testcase classname="tests.a.test_x" name="test_five"/>
 <testcase classname="tests.a.test_x" name="test_five"><error message="at its end"/></testcase>
 </testsuite></testsuites>"""
 AFTERWARDS = """<testsuites><testsuite>
 <testcase classname="tests.a.test_x" name="test_two"/>
+<testcase classname="tests.a.test_x" name="test_six[a.b]"/>
 </testsuite></testsuites>"""
 
 
@@ -66,16 +69,16 @@ def test_a_fresh_machine_has_no_programs_and_is_no_ci(tmp_path: Path) -> None:
 
 
 def test_the_last_run_of_a_test_has_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was skipped is told as pytest takes it; what ran afterwards counts once; a missing file is a failure."""
+    """Functions with skipped cases are told as pytest takes them, each test counts once, a missing file is a failure."""
     before, afterwards, missing = (tmp_path / name for name in ("before.xml", "afterwards.xml", "missing.xml"))
     before.write_text(BEFORE)
     afterwards.write_text(AFTERWARDS)
     outcomes.main("skipped", str(before))
-    assert capsys.readouterr().out == "tests/a/test_x.py::test_two\ntests/a/test_x.py::test_three\n"
+    assert capsys.readouterr().out == "".join(f"tests/a/test_x.py::test_{name}\n" for name in ("two", "three", "six"))
     outcomes.main("count", str(before), str(afterwards))
-    assert capsys.readouterr().out == "2 passed, 2 failed, 1 skipped\n"
+    assert capsys.readouterr().out == "3 passed, 2 failed, 2 skipped\n"
     outcomes.main("count", str(afterwards), str(missing))
-    assert capsys.readouterr().out == "1 passed, 1 failed, 0 skipped\n"
+    assert capsys.readouterr().out == "2 passed, 1 failed, 0 skipped\n"
 
 
 def test_without_a_skipped_test_no_line_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
