@@ -69,7 +69,7 @@ def test_a_fresh_machine_has_no_programs_and_is_no_ci(tmp_path: Path) -> None:
 
 
 def test_the_last_run_of_a_test_has_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Functions with skipped cases are told as pytest takes them, each test counts once, a missing file is a failure."""
+    """Functions with skipped cases are told as pytest takes them, each test counts once, a missing file has failed."""
     before, afterwards, missing = (tmp_path / name for name in ("before.xml", "afterwards.xml", "missing.xml"))
     before.write_text(BEFORE)
     afterwards.write_text(AFTERWARDS)

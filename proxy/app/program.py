@@ -530,9 +530,9 @@ class Program:
         """What the configuration says of traffic, with this program's directory and signing key, and the digests of
         those that sign clients' certificates. Raises `ConfigurationError`."""
         if config.reports is not None:
-            from proxy.app.report_orders import check_reports  # not above: see `_follow_reports`
+            from proxy.app.report_orders import refuse_misfits  # not above: see `_follow_reports`
 
-            check_reports(config)
+            refuse_misfits(config)
         of = self.directory, self._budgets, self._uses, self._tls.authorities, self.demo, self._max_connections
         return rules_of(config, RuleSources(*of, self._token_checks), trusted_clients)
 

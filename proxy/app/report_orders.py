@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from proxy.app.rules import make_operations
 from proxy.errors import ConfigurationError
 from proxy.reports.plan import NamedReport
 from proxy.reports.presets import PRESETS, find_problems, make_configuration
@@ -19,8 +20,20 @@ if TYPE_CHECKING:
     from proxy.reports.templates import OrderTemplate
 
 
-def check_reports(config: Config) -> None:
-    """Raise `ConfigurationError` for named reports that Amazon would refuse."""
+def refuse_misfits(config: Config) -> None:
+    """Raise `ConfigurationError` for all that is wrong in valid sections: operations that do not fit the table, and
+    named reports that Amazon would refuse."""
+    problems = list[str]()
+    for check in (make_operations, _check_reports):
+        try:
+            check(config)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(tuple(problems))
+
+
+def _check_reports(config: Config) -> None:
     if config.reports is not None:
         make_named_reports(config.reports)
 

@@ -266,23 +266,12 @@ def _bytes(texts: Iterable[str] | None) -> frozenset[bytes] | None:
 
 
 def spend_limits(config: Config) -> dict[str, SpendLimits]:
-    """The limits of the clients with a section `spend`, by name. Raises `ConfigurationError` with all hours that cannot
-    be read."""
-    limits, problems = {}, []
-    for position, client in enumerate(config.clients):
-        if client.spend is None:
-            continue
-        try:
-            limits[client.name] = _spend_limits(client.spend)
-        except ValueError as error:
-            problems.append(f"clients[{position}].spend.hours: {error}")
-    if problems:
-        raise ConfigurationError(tuple(problems))
-    return limits
+    """The limits of the clients with a section `spend`, by name."""
+    return {client.name: _spend_limits(client.spend) for client in config.clients if client.spend is not None}
 
 
 def _spend_limits(section: SpendSection) -> SpendLimits:
-    """The limits that a section describes. Raises `ValueError` for hours that cannot be read."""
+    """The limits that a section describes."""
     return SpendLimits(
         mode=SpendMode(section.mode),
         budget=section.budget,

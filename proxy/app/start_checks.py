@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.app.report_orders import check_reports
-from proxy.app.rules import make_operations, spend_limits, spend_notes
+from proxy.app.report_orders import refuse_misfits
+from proxy.app.rules import spend_notes
 from proxy.app.server_tls import ServerTls
 from proxy.app.sources import shared_settings
 from proxy.app.telemetry import require_extra
@@ -39,9 +39,7 @@ class StartFindings:
 
 def check_start(config: Config) -> StartFindings:
     """Look at all that a start opens. Raises `ConfigurationError` for what is wrong in the configuration itself."""
-    make_operations(config)
-    spend_limits(config)
-    check_reports(config)
+    refuse_misfits(config)
     require_extra(config)
     shared = shared_settings(config, environment())
     checks: list[Callable[[], None]] = [

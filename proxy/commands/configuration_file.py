@@ -124,8 +124,7 @@ class ConfigurationFile:
     @contextlib.contextmanager
     def _trial(self, text: str) -> Iterator[Path]:
         """A file next to this one with a text that the program takes; it is removed unless it was moved."""
-        from proxy.app.report_orders import check_reports
-        from proxy.app.rules import make_operations, spend_limits
+        from proxy.app.report_orders import refuse_misfits
 
         trial = None
         try:
@@ -136,9 +135,7 @@ class ConfigurationFile:
                 opened.flush()
                 os.fsync(descriptor)
             config = load(trial, self.environ)
-            make_operations(config)
-            spend_limits(config)
-            check_reports(config)
+            refuse_misfits(config)
             yield trial
         except OSError as error:
             where = self.path.parent if trial is None else error.filename or self.path

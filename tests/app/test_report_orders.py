@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.app.report_orders import make_named_reports
+from proxy.app.report_orders import make_named_reports, refuse_misfits
 from proxy.config import load
 from proxy.errors import ConfigurationError
 from proxy.reports.templates import Version1Template, Version3Template
@@ -150,3 +150,20 @@ def test_what_is_mistyped_is_an_error_that_lists_what_there_is(
 )
 def test_a_file_that_is_no_order_is_an_error(tmp_path: Path, content: Any, words: str) -> None:
     assert problem_of(tmp_path, in_file(tmp_path, content)).startswith(f"reports.named.r.order.file: {words}")
+
+
+def test_operations_and_reports_are_told_together(tmp_path: Path) -> None:
+    """One start tells what is wrong in valid sections, in all of them."""
+    content = {
+        "accounts": {"acme": {"client_id": "c", "client_secret": "s", "refresh_token": "r", "region": "na"}},
+        "operations": [{"method": "GET", "path": "/v2/profiles"}],
+        "reports": {"named": {"r": {"account": "acme", "every": "6h", "order": {"preset": "spNothing"}}}},
+    }
+    path = tmp_path / "proxy.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError) as refused:
+        refuse_misfits(load(path, {}))
+    assert [problem.partition(": ")[0] for problem in refused.value.problems] == [
+        "operations[0].path",
+        "reports.named.r.order.preset",
+    ]

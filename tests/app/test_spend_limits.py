@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from proxy.app.rules import (
@@ -21,7 +20,6 @@ from proxy.app.rules import (
 )
 from proxy.app.start_checks import check_start
 from proxy.config import Config, load
-from proxy.errors import ConfigurationError
 from proxy.events import SpendMode
 from proxy.spend.approvals import ApprovalTerms
 from proxy.spend.limits import Beyond, Hours, SpendLimits
@@ -74,27 +72,6 @@ def test_limits_reach_the_judge_by_client(tmp_path: Path) -> None:
         ),
         "c2": SpendLimits(),
     }
-
-
-def test_hours_that_cannot_be_read_are_told_all_at_once(tmp_path: Path) -> None:
-    """A day, a time and a time zone that do not exist, each with its key."""
-    config = read(
-        tmp_path,
-        {"hours": "mon-fry 08:00-18:00"},
-        {"hours": "mon 08:00-25:00"},
-        {"hours": "mon 08:00-18:00"},
-        {"hours": "mon 08:00-18:00 Europe/Nowhere"},
-    )
-    with pytest.raises(ConfigurationError) as raised:
-        spend_limits(config)
-    assert [problem.partition(": ")[0] for problem in raised.value.problems] == [
-        "clients[0].spend.hours",
-        "clients[1].spend.hours",
-        "clients[3].spend.hours",
-    ]
-    assert "Europe/Nowhere" in raised.value.problems[2]
-    with pytest.raises(ConfigurationError, match="hours"):
-        check_start(config)
 
 
 def test_names_that_amazon_does_not_use_are_noted(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ class Expected(StrEnum):
         "for every public host, without scheme, port or path"
     )
     HOURS = 'is not a span of hours; write DAYS HH:MM-HH:MM [ZONE], such as "mon-fri 08:00-18:00 Europe/Berlin"'
+    HOURS_DAY = "names a day that there is not; the days are mon, tue, wed, thu, fri, sat and sun"
+    HOURS_ORDER = "holds a span that does not begin before its end; a whole day is 00:00-24:00"
+    HOURS_TIME = "holds a time that no day has; write HH:MM, from 00:00 to 24:00"
+    HOURS_ZONE = "names an unknown time zone; name one as IANA does, such as Europe/Berlin"
     HTTP_ADDRESS = "is not an http:// or https:// address"
     INTERVAL = "is not an interval; write a number and s, m, h or d, from 1s to 31d, such as 6h"
     KEYS = "must hold keys"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from proxy.config.model import references, values
+from proxy.config.model.hours import HOURS
 from proxy.config.model.section import NamedSection
 from proxy.regions import REGION_NAMES
 from proxy.secret import Secret
@@ -110,7 +111,7 @@ Claims = Annotated[
 ]
 """What the claims of a token must be, by their names."""
 SignatureAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-HoursText = Annotated[str, BeforeValidator(values.parse_hours), _like(f"^{values.HOURS.pattern}$")]
+HoursText = Annotated[str, BeforeValidator(values.parse_hours), _like(f"^{HOURS.pattern}$")]
 AllowedOperation = Annotated[
     str, BeforeValidator(values.parse_allowed_operation), _like(f"^({values.ALLOWED_OPERATION.pattern})$")
 ]

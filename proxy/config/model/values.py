@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from proxy.config.model.expected import Expected, Shape, WrongValue, shape_of
+from proxy.config.model.hours import HOURS, read_spans
 from proxy.regions import REGION_NAMES
 from proxy.value_classes import dataclass
 
@@ -34,8 +35,6 @@ _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 MAX_AMOUNT = 1_000_000_000
 MAX_CLAIM = 1024
-_SPAN = r"[A-Za-z,-]+ +[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}( +[A-Za-z0-9_/+-]+)?"
-HOURS = re.compile(rf" *{_SPAN} *(; *{_SPAN} *)*")
 ALLOWED_OPERATION = re.compile(r"[A-Z][A-Z-]{0,31} /[!\"$-)+->@-~]*|MCP [A-Za-z0-9_./-]{1,256}")
 _TRUST_DOMAIN, _SEGMENT = "[a-z0-9._-]{1,255}", r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
 SAN = re.compile(rf"spiffe://{_TRUST_DOMAIN}(?:/{_SEGMENT})+|dns:{_LABEL}(?:\.{_LABEL})*")
@@ -369,8 +368,10 @@ def parse_currency(value: Any) -> str:
 
 
 def parse_hours(value: Any) -> str:
-    """A text in the form of hours. What the days and the time zones in it mean is for those who use it."""
-    return _fit(value, HOURS, Expected.HOURS).strip()
+    """Hours as their text, of which all spans can be read."""
+    text = _fit(value, HOURS, Expected.HOURS).strip()
+    read_spans(text)
+    return text
 
 
 def parse_allowed_operation(value: Any) -> str:
