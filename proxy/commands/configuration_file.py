@@ -46,13 +46,23 @@ class ConfigurationFile:
     config: Config = field(repr=False)
 
     @classmethod
-    def open(cls, command: str, option: Path | None, environ: Mapping[str, str]) -> ConfigurationFile:
-        """The file of `--config` or `ADS_PROXY_CONFIG`. Raises `StartupError`, also where the file is not valid yet."""
+    def open(
+        cls, command: str, option: Path | None, environ: Mapping[str, str], assumed: Mapping[str, str] | None = None
+    ) -> ConfigurationFile:
+        """The file of `--config` or `ADS_PROXY_CONFIG`. Raises `StartupError`, also where the file is not valid yet.
+
+        It may lack what the command adds: with the `assumed` variables instead of it, the file has to be valid.
+        """
         path = config_path(option, environ)
         if path is None:
             advice = "name one with --config FILE, or make one with `ads-proxy init`"
             raise ConfigurationError((f"{command}: no configuration file; {advice}",))
-        config = load(path, environ)
+        try:
+            config = load(path, environ)
+        except ConfigurationError:
+            if assumed is None:
+                raise
+            config = load(path, {**environ, **assumed})
         return cls(command, path, environ, _read(command, path), config)
 
     @property

@@ -41,7 +41,10 @@ _SIMULATOR = (sys.executable, "-P", "-m", "proxy.simulator", "--base-port", "0")
 _AMAZONS_TOOLS = ("--mcp-tools", "amazon")
 _OWN = tuple(
     f"ADS_PROXY_{name}"
-    for name in ("CONFIG", "ACCOUNTS", "CLIENTS", "ROUTES", "REGIONS", "STATE", "AUDIT", "INVITES", "REPORTS", "NOTIFY")
+    for name in (
+        *("CONFIG", "ACCOUNTS", "CLIENTS", "ROUTES", "REGIONS", "STATE", "AUDIT", "INVITES", "REPORTS", "NOTIFY"),
+        "APPROVALS",
+    )
 )
 """Beginnings of variables that describe the real thing; a demo does not look at them."""
 

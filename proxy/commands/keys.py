@@ -14,7 +14,7 @@ import secrets
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,6 +34,8 @@ from proxy.tokens.opening import rotate_keys
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.config import Config, KeyConfig
 
 
@@ -69,9 +71,10 @@ def new(  # noqa: PLR0913 - each is an option of the command
         raise ConfigurationError(("keys new: give the NAME of a client, or --approver NAME: one of the two",))
     terms = KeyTerms(expires, note)
     if config is not None:
-        file = ConfigurationFile.open("keys new", config, environment(env_file))
-        write = write_approver_key if approver else write_key
-        return write(file, approver or name, terms, dry_run)
+        environ = environment(env_file)
+        if approver:
+            return write_approver_key(open_for_approver(config, environ), approver, terms, dry_run)
+        return write_key(ConfigurationFile.open("keys new", config, environ), name, terms, dry_run)
     if dry_run:
         raise ConfigurationError(("keys new: --dry-run needs --config FILE; nothing is written without it",))
     return new_approver_key(approver, terms) if approver else new_key(name, terms)
@@ -272,18 +275,28 @@ def new_approver_key(name: str, terms: KeyTerms) -> int:
     return OK
 
 
+def open_for_approver(option: Path | None, environ: Mapping[str, str]) -> ConfigurationFile:
+    """The file that gets a key of an approver. It may have clients whose writes need an approver."""
+    any_approver = f"[{{name: any, keys: [{{sha256: {secrets.token_hex(32)}}}]}}]"
+    return ConfigurationFile.open("keys new", option, environ, {"ADS_PROXY_APPROVALS__APPROVERS": any_approver})
+
+
 def write_approver_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_run: bool) -> int:
     """Add a fresh key to an approver of a file, or a new approver with it, and print it once. Raises `StartupError`."""
     file.refuse_variables("approvals", "approvers")
     check_approver_name(name)
     made, values, at = NewKey.make(terms), file.values, ("approvals", "approvers")
     section = values.get("approvals") or {}
-    approvers = [*(section.get("approvers") or ())]
+    approvers = _approver_entries(section)
+    if approvers is None:
+        load(file.path, file.environ)  # raises, and says what is wrong with the section
+        approvers = []
     number = next((place for place, each in enumerate(approvers) if each["name"] == name), None)
+    present = [] if number is None else approvers[number].get("keys") or []
     if number is None:
         approvers.append({"name": name, "keys": [made.entry]})
     else:
-        approvers[number] = {**approvers[number], "keys": [*approvers[number]["keys"], made.entry]}
+        approvers[number] = {**approvers[number], "keys": [*present, made.entry]}
 
     def edit(text: str) -> str:
         return (
@@ -295,9 +308,21 @@ def write_approver_key(file: ConfigurationFile, name: str, terms: KeyTerms, dry_
     if not dry_run:
         made.show(name)
         tell("\nGive `key` to the approver; it is not shown again. A running proxy accepts it within 5 seconds.")
-        if number is not None:
+        if present:
             tell_olds(approver_keys(file.config, name))
     return OK
+
+
+def _approver_entries(section: Any) -> list[dict[str, Any]] | None:
+    """The approvers in a section of the file, with or without keys; None if it has no place for another key."""
+    entries = (section.get("approvers") or []) if isinstance(section, dict) else None
+    if not isinstance(entries, list):
+        return None
+    fits = all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) and isinstance(each.get("keys") or [], list)
+        for each in entries
+    )
+    return [*entries] if fits else None
 
 
 def check_client_name(command: str, name: str) -> None:

@@ -27,6 +27,7 @@ from proxy.config import Config, load
 from proxy.config.model.clients import CertificateConfig, Client
 from proxy.errors import ConfigurationError
 from tests.commands.test_cli import run
+from tests.support.ready_program import run_ready
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OLD, NEW, OTHER, FREE = ("ab" * 32, "ac" * 32, "cd" * 32, "ef" * 32)
@@ -251,6 +252,48 @@ def test_the_key_of_an_approver_can_be_pasted(capsys: pytest.CaptureFixture[str]
     assert yaml.load(section, yaml.BaseLoader) == {"approvals": {"approvers": [{"name": "anna", "keys": [key]}]}}
     assert hashlib.sha256(made["key"].encode()).hexdigest() == made["key_sha256"]
     assert made["key"] not in printed.err
+
+
+UNFINISHED = {
+    "clients that need one": f"clients:\n  - {{name: agent, key_sha256: {'34' * 32}, spend: {{beyond: approve}}}}\n",
+    "an approver without keys": "approvals:\n  approvers:\n    - name: anna\n",
+}
+
+
+@pytest.mark.parametrize("section", UNFINISHED.values(), ids=UNFINISHED)
+def test_the_first_key_of_an_approver_makes_a_file_valid(tmp_path: Path, section: str) -> None:
+    """The error about such a file names this command, so the command takes the file."""
+    text = "accounts:\n  acme: {client_id: x, client_secret: y}\n" + section
+    (tmp_path / "proxy.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match="`ads-proxy keys new --approver NAME`"):
+        load(tmp_path / "proxy.yaml", {})
+    dry = run_ready(tmp_path, ("keys", "new", "--approver", "anna", "--config", "proxy.yaml", "--dry-run"), {})
+    assert (dry.returncode, (tmp_path / "proxy.yaml").read_text()) == (0, text)
+    made = run_ready(tmp_path, ("keys", "new", "--approver", "anna", "--config", "proxy.yaml"), {})
+    digest = yaml.safe_load(made.stdout)["key_sha256"]
+    (anna,) = load(tmp_path / "proxy.yaml", {}).approvals.approvers
+    assert (anna.name, [key.sha256 for key in anna.keys]) == ("anna", [digest])
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ("approvals: x", "approvals: must hold keys, not a text"),
+        ("approvals: {approvers: x}", "approvals.approvers[0]: must hold keys, not a text"),
+        ("approvals: {approvers: [x]}", "approvals.approvers[0]: must hold keys, not a text"),
+        ("approvals: {approvers: [{keys: []}]}", "approvals.approvers[0].name: is missing"),
+        ("approvals: {approvers: [{name: anna, keys: 7}]}", "approvals.approvers[0].keys: must be a list"),
+        ("approvals: {approvers: [{name: ben}]}", "approvals.approvers[0].keys: is missing"),
+        ("listen: x", "listen: is not an address"),
+    ],
+)
+def test_no_key_is_made_for_a_file_with_other_problems(tmp_path: Path, section: str, problem: str) -> None:
+    """They are told, and the file stays as it is."""
+    text = f"accounts:\n  acme: {{client_id: x, client_secret: y}}\n{section}\n"
+    (tmp_path / "proxy.yaml").write_text(text)
+    ended = run_ready(tmp_path, ("keys", "new", "--approver", "anna", "--config", "proxy.yaml"), {})
+    assert (ended.returncode, ended.stdout, (tmp_path / "proxy.yaml").read_text()) == (2, "", text)
+    assert ended.stderr.startswith(f"ads-proxy: {problem}")
 
 
 @pytest.mark.parametrize("section", APPROVERS.values(), ids=APPROVERS)

@@ -31,7 +31,7 @@ def configuration(folder: Path, spend: str = LIMITS) -> Path:
         f"""
 accounts: {{acme: {{client_id: app-1, client_secret: one, refresh_token: token-1, default_profile: first}}}}
 state: {{url: "file:{folder}/state"}}
-approvals: {{admin: true}}
+approvals: {{approvers: [{{name: anna, keys: [{{sha256: "{9:064}"}}]}}]}}
 clients:
   - {{name: agent, key_sha256: "{1:064}", profiles: ["123", "124"], spend: {spend}}}
   - {{name: broad, key_sha256: "{2:064}", spend: {spend}}}

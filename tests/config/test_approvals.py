@@ -65,6 +65,7 @@ def test_the_environment_says_it_too() -> None:
         "ADS_PROXY_APPROVALS__PENDING_FOR": "600",
         "ADS_PROXY_APPROVALS__MAX_PENDING": "3",
         "ADS_PROXY_APPROVALS__ADMIN": "true",
+        "ADS_PROXY_ADMIN__KEY": ADMIN_KEY,
     }
     section = load(None, environ).approvals
     assert [approver.name for approver in section.approvers] == ["anna"]
@@ -144,7 +145,6 @@ def test_somebody_must_be_able_to_approve(tmp_path: Path, approvals: Any) -> Non
         ({"approvers": [APPROVER]}, {"beyond": "approve"}, []),
         ({"approvers": [APPROVER]}, {"beyond": "refuse"}, []),
         (None, {"beyond": "approve", "mode": "observe"}, ["The beyond of client agent has no effect: with mode: obs"]),
-        ({"admin": True}, {"beyond": "approve"}, ["approvals.admin is true, and there is no admin.key: every program"]),
         (
             {"approvers": [{"name": "anna", "keys": [{"sha256": ANNA, "expires": "2026-01-01"}]}]},
             {"beyond": "approve"},
@@ -162,6 +162,14 @@ def test_what_is_worth_a_word_is_noted(tmp_path: Path, approvals: Any, spend: An
     told = notes(read(tmp_path, approvals, spend))
     assert len(told) == len(beginnings)
     assert all(sentence.startswith(beginning) for sentence, beginning in zip(told, beginnings, strict=True))
+
+
+@pytest.mark.parametrize("admin", [{}, {"url": "http://localhost"}, {"key": None}])
+@pytest.mark.parametrize("approvals", [{"admin": True}, {"admin": "yes", "approvers": [APPROVER]}])
+def test_the_admin_key_decides_only_where_there_is_one(tmp_path: Path, approvals: Any, admin: Any) -> None:
+    """Without it, every program that reaches the admin listener could approve, clients included."""
+    said = problems(tmp_path, approvals, {"beyond": "approve"}, admin=admin)
+    assert [each for each in said if each.startswith("approvals.admin: every program that reaches the admin")]
 
 
 def test_the_admin_key_decides_without_a_note(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
             "spend": {"budget": {"USD": 50}, "beyond": "approve"},
         },
     ],
-    "approvals": {"admin": True},
+    "approvals": {"approvers": [{"name": "anna", "keys": [{"sha256": "a" * 64}]}]},
 }
 """One client sends what the proxy lets pass, the other what a person has to approve."""
 ALERTS = {rule["alert"] for rule in yaml.safe_load((CONFIGURATION / "alerts.yml").read_text())["groups"][0]["rules"]}

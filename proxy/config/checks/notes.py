@@ -59,16 +59,11 @@ def _notes(config: Config) -> Iterator[str]:
 
 
 def _approvals(config: Config, now: datetime) -> Iterator[str]:
-    """Approvers whose keys have expired, and an admin listener without a key that decides."""
+    """Approvers whose keys have expired."""
     for approver in config.approvals.approvers:
         if approver.keys and all(_has_ended(key, now) for key in approver.keys):
             make = f"`ads-proxy keys new --approver {approver.name}`"
             yield f"Every key of approver {approver.name} has expired. Make a key with {make}."
-    if config.approvals.admin and config.admin.key is None:
-        yield (
-            "approvals.admin is true, and there is no admin.key: every program on this machine can approve, clients "
-            "included. Set admin.key."
-        )
 
 
 def _intercepted(config: Config) -> Iterator[str]:

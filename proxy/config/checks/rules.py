@@ -272,6 +272,11 @@ def _approvals(values: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(name, str) and names.setdefault(name, position) != position:
             yield f"{path}: is the name of approvals.approvers[{names[name]}] too; take another"
     approvals = _mapping(values, "approvals")
+    if _parsed(parse_flag, approvals.get("admin") or False, False) and not _mapping(values, "admin").get("key"):
+        yield (
+            "approvals.admin: every program that reaches the admin listener could approve, as there is no admin.key; "
+            "set admin.key (`openssl rand -hex 32`), or leave approvals.admin out"
+        )
     if approvals.get("approvers") or _parsed(parse_flag, approvals.get("admin") or False, True):
         return
     for position, client in _client_entries(values):

@@ -31,5 +31,4 @@ class ApprovalsSection(Section):
     """The most writes of one client that wait for a decision; more get 429. Together they show an approver at most
     2,500 characters for each, so fewer large ones may wait."""
     admin: Flag = False
-    """Whether the admin key decides, too, as the approver `admin`. Without `admin.key`, every program that reaches the
-    admin listener then does."""
+    """Whether the admin key decides, too, as the approver `admin`. It needs `admin.key`."""
