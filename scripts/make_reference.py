@@ -127,9 +127,11 @@ INTERFACES = {
 """The groups of money fields, and how the paths of their operations begin; the first that fits counts."""
 _PLAIN_READINGS = {
     FieldReading.PERCENT: "percent",
+    FieldReading.SUMMED_PERCENT: "percent, summed over the write",
     FieldReading.FACTOR: "a factor; 1.5 adds 50 percent",
     FieldReading.STATE: "state",
     FieldReading.DATE: "date; not `null`",
+    FieldReading.DATE_WITH_BUDGET: "date, with a budget amount in the same item",
     FieldReading.CURRENCY: "currency of the amount next to it",
     FieldReading.ANYTHING: "any value passes",
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy.audit.changed_objects import ObjectKind, own_kind
 from proxy.marketplaces import COUNTRY_CURRENCIES
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _BUDGET, _STATE, _NOTE = Kind.BUDGET, Kind.STATE, Kind.NOTE
 _FACTOR, _WITH_BUDGET = FieldReading.FACTOR, FieldReading.WORD_WITH_BUDGET
+_SUMMED, _DATE_WITH_BUDGET = FieldReading.SUMMED_PERCENT, FieldReading.DATE_WITH_BUDGET
 """By names of their own: to find a member of an Enum takes longer than to read a value."""
 MAX_DEPTH: Final = 128
 """How many objects and lists without rows may be around a value: no write of Amazon's has ten."""
@@ -62,6 +63,9 @@ _DAY: Final = re.compile(r"[1-9]")
 _MAX_PLAIN: Final = 24
 """Characters of a number without an exponent that is none of an absurd size."""
 _EXACT: Final = Context(prec=200)
+_PLACEMENT: Final = "placement"
+"""The member of an adjustment that tells where it holds."""
+_ZERO: Final = Decimal(0)
 
 
 def _objects_around(place: Place) -> list[dict[str, Any]]:
@@ -85,8 +89,9 @@ class RowNode:
     that may mean one of the members. `creates` tells that an object here is new, and `state` is the member with its
     state. `caps` tells that this holds the budgets of an object, so that an empty value may take them away. `beyond`
     are the nodes of all other members, without money and with it, and None for a node of these itself; below it, texts
-    are read where one `reads_texts`. `takes_object` and `takes_list` tell that one of these may stand here. The items
-    of a list are `objects` of one kind, where that is known. `told` remembers what the row, of that `kind`, finds in
+    are read where one `reads_texts`. A `strict` one takes words under a name that sounds like money for money, too.
+    `takes_object` and `takes_list` tell that one of these may stand here. The items of a list are `objects` of one
+    kind, where that is known. `told` remembers what the row, of that `kind`, finds in
     texts. `source` is that of an amount's currency, None for the payer's.
 
     `acts` are what is to be done with a value here, by its type. `forms` remembers the members of objects here by their
@@ -95,11 +100,16 @@ class RowNode:
     __slots__ = (
         *("acts", "alike", "any_member", "beyond", "caps", "creates", "field", "forms", "holds", "is_money"),
         *("is_outside", "is_portfolio", "item", "kind", "members", "objects", "read", "reads_texts", "source", "state"),
-        *("takes_list", "takes_object", "told"),
+        *("strict", "takes_list", "takes_object", "told"),
     )
 
     def __init__(
-        self, *, is_money: bool = False, alike: frozenset[str] = frozenset(), reads_texts: bool = False
+        self,
+        *,
+        is_money: bool = False,
+        alike: frozenset[str] = frozenset(),
+        reads_texts: bool = False,
+        strict: bool = False,
     ) -> None:
         self.members: dict[str, RowNode] = {}
         self.item: RowNode | None = None
@@ -115,6 +125,7 @@ class RowNode:
         self.kind = _NOTE
         self.is_portfolio = False
         self.reads_texts = reads_texts
+        self.strict = strict
         self.is_outside = False
         self.takes_object = self.takes_list = True
         self.beyond = (self, self)
@@ -148,7 +159,7 @@ def _grow(
 ) -> RowNode:
     """The node of the same place in several trees, of which the first one's rows win. `name` is the nearest one of a
     member on the way to it, and `created` are the steps from it to new objects. `outside` is where no row is."""
-    node = RowNode(is_money=is_money, reads_texts=outside.reads_texts)
+    node = RowNode(is_money=is_money, reads_texts=outside.reads_texts, strict=outside.strict)
     node.beyond = outside.beyond
     node.objects = own_kind(name)
     node.creates = created == ()
@@ -245,7 +256,7 @@ class BodyWalk:
             "_object",
             "_operation",
         ),
-        *("_start", "_unknown", "_unread", "_waiting", "met"),
+        *("_start", "_sums", "_unknown", "_unread", "_waiting", "met"),
     )
 
     def __init__(self, operation: str, payer: Payer) -> None:
@@ -261,12 +272,18 @@ class BodyWalk:
         self._depth = 0
         """How many objects and lists without rows are around the current member."""
         self._waiting: list[Place] = []
-        """The places of words that are harmless next to a budget only, in the current item, and before its budget."""
+        """The places of words and dates that are harmless next to a budget only, in the current item, and before its
+        budget."""
+        self._sums: dict[tuple[int, str], tuple[Place, Decimal, int]] = {}
+        """Percentages that add up: the place of their list, their sum, and how many raise something."""
         self._start = self._budgeted = 0
         """How many findings there were before the last item began, and up to the last budget."""
 
     def findings(self) -> WriteFindings:
         found = self._found
+        for place, total, count in self._sums.values():
+            if count > 1:
+                found.append((place, Kind.ADJUSTMENT, total, "", None, True, -1))
         if self._lists > 1:  # no response tells which list its items are of
             found = [(*each[:-1], -1) for each in found]
             self._items = 0
@@ -412,8 +429,9 @@ class BodyWalk:
         self.refuse((place, step), f"must be {node.holds}. Send it in this form.")
 
     def _money(self, value: Any, node: RowNode, place: Place, step: Step) -> None:
-        """Refuse a number, and a text that may be an amount, under a name that sounds like money."""
-        if may_be_amount(value):
+        """Refuse a number, and a text that may be an amount, under a name that sounds like money; in an operation with
+        rows any value that no row is about."""
+        if (node.strict and node.field is None) or may_be_amount(value):
             self._note((place, step), Kind.UNKNOWN, None)
             self.refuse((place, step), "may be money. Leave it out.", has_row=False)
         else:
@@ -467,6 +485,8 @@ class BodyWalk:
             self._refuse_value(
                 value, (place, step), "is no date, which may lift a limit. Send one as a text, or leave it out."
             )
+        if node.row.reading is _DATE_WITH_BUDGET and self._budgeted <= self._start:
+            self._waiting.append((place, step))
 
     def _word(self, value: object, node: RowNode, place: Place, step: Step) -> None:
         """Read a word that is harmless, or one that is harmless next to a budget."""
@@ -495,9 +515,25 @@ class BodyWalk:
         if number is None:
             self._refuse_value(value, (place, step), "is no number that can be judged. Send a plain JSON number.")
             return
-        if node.row.reading is _FACTOR:
+        reading = node.row.reading
+        if reading is _FACTOR:
             number = _EXACT.multiply(_EXACT.subtract(number, Decimal(1)), Decimal(100))
         self._note((place, step), node.kind, number)
+        if reading is not _FACTOR:
+            self._add_up(number, place, is_of_write=reading is _SUMMED)
+
+    def _add_up(self, number: Decimal, place: Place, *, is_of_write: bool) -> None:
+        """Add a percentage of the object at a place to those that hold together with it: to all of the write, or to
+        those of the same list that name the same placement, or none."""
+        if is_of_write:
+            while place is not None and not isinstance(place, str) and type(place[1]) is not int:
+                place = place[0]
+        if place is None or isinstance(place, str) or type(place[1]) is not int:
+            return
+        around, _, item = cast("tuple[Place, Step, dict[str, Any]]", place)
+        group = (0, "") if is_of_write else (id(cast("Any", around)[2]), fold(f"{item.get(_PLACEMENT, '')}"))
+        _, total, count = self._sums.get(group, (None, _ZERO, 0))
+        self._sums[group] = around, _EXACT.add(total, max(number, _ZERO)), count + (number > 0)
 
     def _payers_amount(self, value: Decimal, node: RowNode, place: Place, step: Step) -> None:
         """Note an amount in the payer's currency, or read it where anything is odd about it."""
@@ -551,9 +587,11 @@ class BodyWalk:
 _READERS: Final = {
     FieldReading.AMOUNT: BodyWalk._amount,
     FieldReading.PERCENT: BodyWalk._adjustment,
+    FieldReading.SUMMED_PERCENT: BodyWalk._adjustment,
     FieldReading.FACTOR: BodyWalk._adjustment,
     FieldReading.STATE: BodyWalk._state,
     FieldReading.DATE: BodyWalk._date,
+    FieldReading.DATE_WITH_BUDGET: BodyWalk._date,
     FieldReading.WORD: BodyWalk._word,
     FieldReading.WORD_WITH_BUDGET: BodyWalk._word,
     FieldReading.CURRENCY: BodyWalk._currency,
@@ -582,22 +620,25 @@ def _act_of(node: RowNode, kind: type) -> _Act | None:
     if node.read is not None and (is_single or not node.holds):
         if kind is Decimal and node.read is BodyWalk._amount and node.source is None:
             return BodyWalk._payers_amount
-        if kind is not str or node.read not in _REMEMBERING:
+        if kind is not str or node.read not in _REMEMBERING or node.row.reading is _DATE_WITH_BUDGET:
             return node.read
         return BodyWalk._told_with_budget if node.row.reading is _WITH_BUDGET else BodyWalk._told
     if node.holds and (is_single or not (node.takes_object if kind is dict else node.takes_list)):
         return BodyWalk._misshapen
     if not is_single:
         return BodyWalk._without_rows if node.is_outside else BodyWalk._members if kind is dict else BodyWalk._list
-    if node.is_money and (node.field is None or node.field.takes_words) and kind not in (bool, type(None)):
+    is_word = node.field is not None and node.field.takes_words
+    is_read = kind not in (bool, type(None)) or (node.strict and node.field is None)
+    if node.is_money and is_read and (node.field is None or is_word):
         return BodyWalk._money
     return BodyWalk._text if kind is str and (node.reads_texts or node.is_money) else None
 
 
 def _outside(alike: frozenset[str], *, reads_texts: bool = False) -> RowNode:
-    """The node of all places that no row is about."""
-    plain = RowNode(alike=alike, reads_texts=reads_texts)
-    money = RowNode(is_money=True, alike=alike, reads_texts=reads_texts)
+    """The node of all places that no row is about. Where there are rows, states are `alike`."""
+    strict = bool(alike)
+    plain = RowNode(alike=alike, reads_texts=reads_texts, strict=strict)
+    money = RowNode(is_money=True, alike=alike, reads_texts=reads_texts, strict=strict)
     plain.beyond = money.beyond = (plain, money)
     for node in plain.beyond:
         node.is_outside = True

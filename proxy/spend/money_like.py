@@ -12,8 +12,8 @@ _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _MONEY_WORDS: Final = frozenset(
     (
         *("adjustment", "adjustments", "cap", "caps", "charge", "charges", "cpa", "cpc", "cpm", "cpv", "credit"),
-        *("credits", "fee", "fees", "limit", "limits", "money", "multiplier", "multipliers", "pay", "payment"),
-        *("payments", "percent", "percentage", "percentages", "roas", "vcpm"),
+        *("credits", "fee", "fees", "flight", "flights", "limit", "limits", "money", "multiplier", "multipliers"),
+        *("pay", "payment", "payments", "percent", "percentage", "percentages", "roas", "vcpm"),
     )
 )
 _MONEY_PARTS: Final = ("budget", "bid", "spend", "price", "cost", "amount", "currenc", "monetar")
@@ -35,7 +35,7 @@ _MAX_NESTED: Final = 4
 
 def is_money_like(name: str) -> bool:
     """Whether the name of a member sounds like money: it has a word or a part that money is called by."""
-    lower = name.lower()
+    lower = name.lower().replace("recurrence", "")  # "currenc" is in it
     return any(part in lower for part in _MONEY_PARTS) or not _MONEY_WORDS.isdisjoint(_words(name))
 
 

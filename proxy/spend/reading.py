@@ -151,7 +151,7 @@ def read_tool(tool: str, arguments: object, payer: Payer, operations: Operations
     archives = any(form.whole is not None for form in forms) or (
         not forms and operation is not None and _archives(operation)
     )
-    reader.read(tree, given, archives=archives, refused=next((form.refused for form in forms if form.refused), ""))
+    reader.read(tree, given, archives=archives, refused=forms[0].refused if forms else "")  # its own rows know more
     return reader.findings()
 
 

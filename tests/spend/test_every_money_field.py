@@ -30,8 +30,11 @@ RULES = {Kind.BUDGET: SpendRule.BUDGET, Kind.BID: SpendRule.BID, Kind.ADJUSTMENT
 WITHIN, OVER, UNREADABLE = SpendVerdict.WITHIN, SpendVerdict.OVER, SpendVerdict.UNREADABLE
 COUNTRY = "US"
 """The key of a map whose keys are countries."""
+_BUDGET = {"budgetValue": {"monetaryBudgetValue": {"monetaryBudget": {"value": LIMIT}}}}
 MEMBERS: dict[str, Any] = {
     "POST /portfolios": {"portfolios": [{"budget": {"amount": LIMIT}}]},
+    "MCP campaign_management-create_portfolio": {"body": {"portfolios": [{"budget": _BUDGET}]}},
+    "MCP campaign_management-create_singleshot_portfolio": {"body": {"portfolios": [{"budget": _BUDGET}]}},
 }
 """What the smallest readable body holds in addition to the member of a row, by operation."""
 
@@ -96,7 +99,8 @@ def differing(rows: Iterable[MoneyField], expected: object, found: Callable[[Mon
     return {name: result for name, result in results.items() if result != expected}
 
 
-NUMBERS = rows_with(FieldReading.AMOUNT, FieldReading.PERCENT, FieldReading.FACTOR)
+ADJUSTMENTS = rows_with(FieldReading.PERCENT, FieldReading.SUMMED_PERCENT, FieldReading.FACTOR)
+NUMBERS = [*rows_with(FieldReading.AMOUNT), *ADJUSTMENTS]
 WHOLE = [row for row in MONEY.rows if not row.steps and not row.operation.endswith(INVOKE)]
 """The rows about an operation itself."""
 
@@ -131,9 +135,28 @@ def test_what_is_no_number_is_unreadable() -> None:
 
 def test_a_negative_amount_is_unreadable() -> None:
     """No amount is less than nothing; an adjustment may lower a bid."""
-    amounts, adjustments = rows_with(FieldReading.AMOUNT), rows_with(FieldReading.PERCENT, FieldReading.FACTOR)
+    amounts = rows_with(FieldReading.AMOUNT)
     assert differing(amounts, [UNREADABLE], lambda row: verdicts(row, Decimal(-1))) == {}
-    assert differing(adjustments, [WITHIN], lambda row: verdicts(row, Decimal(-1))) == {}
+    assert differing(ADJUSTMENTS, [WITHIN], lambda row: verdicts(row, Decimal(-1))) == {}
+
+
+def test_adjustments_of_one_list_add_up() -> None:
+    """Each is within the limit, and together they are over it: of one placement twice, and of several rules."""
+    listed = [row for row in ADJUSTMENTS if ITEM in row.steps and row.reading is not FieldReading.FACTOR]
+
+    def twice(row: MoneyField) -> object:
+        at = len(row.steps) - row.steps[::-1].index(ITEM)
+        if row.reading is FieldReading.SUMMED_PERCENT:
+            at = row.steps.index(ITEM) + 1
+        elif at != len(row.steps) - 1:
+            return OVER  # an action of a rule, of which a list has one
+        item = body_of(row.steps[at:], Decimal(60))
+        found = findings(row, body_of(row.steps[: at - 1], [item, dict(item)]))
+        judgement = judge(found, LIMITS, PAYER, NOW)
+        assert [each.value for each in judgement.violations] == ["120"], label(row)
+        return judgement.verdict
+
+    assert differing(listed, OVER, twice) == {}
 
 
 def test_a_state_is_judged() -> None:
@@ -179,17 +202,22 @@ def test_only_the_harmless_words_pass() -> None:
     assert differing(fields, [UNREADABLE] * 4, others) == {}
 
 
-def test_some_words_pass_only_with_a_budget_in_the_same_item() -> None:
+def test_some_words_and_dates_pass_only_with_a_budget_in_the_same_item() -> None:
     """What changes the meaning of a budget is judged with the budget."""
-    fields = rows_with(FieldReading.WORD_WITH_BUDGET)
-    assert differing(fields, [UNREADABLE], lambda row: verdicts(row, spelled(row)[0])) == {}
+    fields = rows_with(FieldReading.WORD_WITH_BUDGET, FieldReading.DATE_WITH_BUDGET)
+    assert differing(fields, [UNREADABLE], lambda row: verdicts(row, harmless(row))) == {}
 
     def with_budget(row: MoneyField) -> object:
         budget = next(each for each in NUMBERS if each.kind is Kind.BUDGET and is_next_to(each, row))
-        content = joined(body_of(budget.steps, LIMIT), body_of(row.steps, spelled(row)[0]))
+        content = joined(body_of(budget.steps, LIMIT), body_of(row.steps, harmless(row)))
         return judge(findings(row, content), LIMITS, PAYER, NOW).verdict
 
     assert differing(fields, WITHIN, with_budget) == {}
+
+
+def harmless(row: MoneyField) -> object:
+    """A word of a row, or a date."""
+    return spelled(row)[0] if row.words else "2026-12-01"
 
 
 def is_next_to(budget: MoneyField, row: MoneyField) -> bool:

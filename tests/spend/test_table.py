@@ -27,9 +27,12 @@ from proxy.spend.table import (
 READINGS = {
     Kind.BUDGET: {FieldReading.AMOUNT, FieldReading.NOTHING},
     Kind.BID: {FieldReading.AMOUNT, FieldReading.NOTHING},
-    Kind.ADJUSTMENT: {FieldReading.PERCENT, FieldReading.FACTOR, FieldReading.NOTHING},
+    Kind.ADJUSTMENT: {
+        *(FieldReading.PERCENT, FieldReading.SUMMED_PERCENT, FieldReading.FACTOR),
+        FieldReading.NOTHING,
+    },
     Kind.STATE: {FieldReading.STATE, FieldReading.NOTHING},
-    Kind.DATE: {FieldReading.DATE, FieldReading.NOTHING},
+    Kind.DATE: {FieldReading.DATE, FieldReading.DATE_WITH_BUDGET, FieldReading.NOTHING},
     Kind.STRATEGY: {FieldReading.WORD, FieldReading.NOTHING},
     Kind.CURRENCY: {FieldReading.CURRENCY},
     Kind.NOTE: {FieldReading.WORD, FieldReading.WORD_WITH_BUDGET, FieldReading.ANYTHING, FieldReading.NOTHING},
@@ -60,9 +63,10 @@ def form(operation: str, media_type: str = "") -> WriteForm:
 
 
 def test_the_table_holds_every_known_field() -> None:
-    """703 rows of 229 operations and tools, no two of them of the same place."""
+    """At least 845 rows of 198 operations and tools, no two of them of the same place."""
     places = Counter((row.operation, row.media_type, row.path) for row in MONEY.rows)
-    assert (len(MONEY.rows), len({row.operation for row in MONEY.rows})) == (703, 229)
+    assert len(MONEY.rows) >= 845
+    assert len({row.operation for row in MONEY.rows}) >= 198
     assert [place for place, count in places.items() if count > 1] == []
 
 
@@ -117,9 +121,19 @@ def test_only_amounts_have_a_currency() -> None:
     assert wrong == []
 
 
+def test_every_currency_next_to_an_amount_has_a_row() -> None:
+    """Without one, it would be an unknown member with the name of money."""
+    places = {(row.operation, row.media_type, row.path) for row in MONEY.rows}
+    named = (
+        (row, f"{row.path.rpartition('.')[0]}.{row.currency.sibling}") for row in MONEY.rows if row.currency.sibling
+    )
+    assert [label(row) for row, path in named if (row.operation, row.media_type, path) not in places] == []
+
+
 def test_only_a_row_of_an_update_waits_for_a_budget() -> None:
-    """On creation, the word about a budget passes by itself, as a created object has a budget of its own."""
-    assert {row.verb for row in MONEY.rows if row.reading is FieldReading.WORD_WITH_BUDGET} == {"update"}
+    """On creation, what is said about a budget passes by itself, as a created object has a budget of its own."""
+    waiting = (FieldReading.WORD_WITH_BUDGET, FieldReading.DATE_WITH_BUDGET)
+    assert {row.verb for row in MONEY.rows if row.reading in waiting} == {"update"}
 
 
 def test_the_harmless_words_hand_nothing_to_amazon() -> None:
@@ -135,6 +149,8 @@ def test_the_harmless_words_hand_nothing_to_amazon() -> None:
         "minimize_spend",
         "monthly_recurring",
         "no_rollover",
+        "preferred",
+        "private_auction",
         "sales_down_only",
         "single_marketplace",
         "true",
