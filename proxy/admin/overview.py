@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.admin.history import moment, next_step, reason
+from proxy.audit.records import WRITE, is_refused, is_refused_read, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -176,7 +177,7 @@ def changes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     lines: list[dict[str, Any]] = []
     for record in reversed(records):
-        if record["event"]["type"] in (["info"], ["denied"]):
+        if record["event"]["type"] in (["info"], ["denied"]) or is_refused_read(record):
             continue
         line = _change(record)
         if lines and all(lines[-1][name] == line[name] for name in line.keys() - {"at", "count"}):
@@ -197,7 +198,7 @@ def _change(record: Mapping[str, Any]) -> dict[str, Any]:
         "who": record.get("user", {}).get("name", ""),
         "account": own.get("account", ""),
         "place": own.get("profile", "") or own.get("ads_account", ""),
-        "outcome": event["outcome"],
+        "outcome": "refused" if is_refused(record) else event["outcome"],
         "count": 1,
     }
 
@@ -205,12 +206,11 @@ def _change(record: Mapping[str, Any]) -> dict[str, Any]:
 def _what(record: Mapping[str, Any]) -> str:
     """Amazon's name of the operation, the tools called by MCP, or the action in words."""
     own, action = record.get("ads_proxy", {}), str(record["event"]["action"])
-    if action != "amazon-write":
+    if action != WRITE:
         return action.replace("-", " ").capitalize()
     if own.get("mcp_tools"):
         return ", ".join(own["mcp_tools"])
-    known = own.get("operation", "unknown")
-    return str(known) if known != "unknown" else f"{record['http']['request']['method']} {record['url']['path']}"
+    return name_of(record)
 
 
 # --- Which invitations are open? -----------------------------------------------------------------------------

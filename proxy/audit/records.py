@@ -46,6 +46,9 @@ MAX_TEXT: Final = 512
 SUCCESS: Final = Outcome.SUCCESS.value
 FAILURE: Final = Outcome.FAILURE.value
 UNKNOWN: Final = Outcome.UNKNOWN.value
+WRITE: Final = "amazon-write"
+"""The action of the record of a request that was sent to Amazon and may have changed something there."""
+_READING_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 HELD_BACK: Final = "write-held-back"
 """The action of the record of a write that was judged by spend limits and not sent."""
 _MAX_VIOLATIONS: Final = 20
@@ -56,6 +59,36 @@ def record_of(event: Event) -> dict[str, Any] | None:
     """What the stream says of an event, without time and place; None where it says nothing."""
     make = _MAKERS.get(type(event))
     return make(event) if make is not None else None
+
+
+def is_refused_read(record: Mapping[str, Any]) -> bool:
+    """Whether a record is of a request whose method only reads (RFC 9110, 9.2.1), and that Amazon refused: whatever its
+    operation may do, it changed nothing."""
+    return is_refused(record) and part(record, "http", "request").get("method") in _READING_METHODS
+
+
+def is_refused(record: Mapping[str, Any]) -> bool:
+    """Whether a record is of a write that was answered 4xx."""
+    event, status = part(record, "event"), part(record, "http", "response").get("status_code")
+    failed = event.get("action") == WRITE and event.get("outcome") == FAILURE
+    return failed and isinstance(status, int) and 400 <= status < 500
+
+
+def name_of(record: Mapping[str, Any]) -> str:
+    """What people call the operation of a write: Amazon's name, or the request itself."""
+    known = part(record, "ads_proxy").get("operation", UNKNOWN)
+    if known != UNKNOWN:
+        return str(known)
+    method, path = part(record, "http", "request").get("method", ""), part(record, "url").get("path", "")
+    return f"{method} {path}".strip() or UNKNOWN
+
+
+def part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """The object that is found by these names, one within the other; empty for anything else."""
+    for name in names:
+        found = record.get(name)
+        record = found if isinstance(found, dict) else {}
+    return record
 
 
 def note(action: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +179,7 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
         return None
     why = event.refusal or event.fault
     if event.attempts:
-        begin = _event("amazon-write", "api", "change", event.outcome or _by_status(event), why)
+        begin = _event(WRITE, "api", "change", event.outcome or _by_status(event), why)
     else:
         begin = _event(HELD_BACK, "api", "denied", FAILURE, why)
     record = {
@@ -172,6 +205,8 @@ def _write(event: RequestFinished) -> dict[str, Any] | None:
             attempts=event.attempts,
         ),
     }
+    if event.changes is not None:
+        record["ads_proxy"].setdefault("objects", [])  # what is not there was not recorded
     return {**record, "user_agent": {"original": event.user_agent}} if event.user_agent else record
 
 

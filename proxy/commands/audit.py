@@ -17,7 +17,7 @@ from rich.text import Text
 
 from proxy.audit.chain import MAX_BREAKS, Examination, read_link
 from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
-from proxy.audit.records import HELD_BACK
+from proxy.audit.records import HELD_BACK, WRITE, is_refused, is_refused_read, name_of, part
 from proxy.commands.asking import members_of
 from proxy.commands.cli_options import ConfigOption, EnvFileOption, ListenOption
 from proxy.commands.consoles import answers, plain_table
@@ -169,23 +169,26 @@ def show_files(  # noqa: PLR0913 - each is an option of the command
         raise typer.BadParameter(str(error), param_hint="--day") from None
     if object_ and not re.fullmatch(r"[a-z-]+/[^/\s]+", object_):
         raise typer.BadParameter("is not KIND/ID, such as campaign/123", param_hint="--object")
-    return show(_files_of("show", files, config, env_file), wanted)
+    opened, names_objects = _files_of("show", files, config, env_file)
+    return show(opened, wanted, names_objects=names_objects)
 
 
-def _files_of(command: str, files: list[Path] | None, config: Path | None, env_file: Path | None) -> tuple[Path, ...]:
-    """The named files, or that of the configuration. Raises `ConfigurationError`."""
+def _files_of(
+    command: str, files: list[Path] | None, config: Path | None, env_file: Path | None
+) -> tuple[tuple[Path, ...], bool]:
+    """The named files, or that of the configuration; and whether it is known to record objects now. Raises
+    `ConfigurationError`."""
     if files:
-        return tuple(files)
-    file = audit_file(config, environment(env_file))
+        return tuple(files), False
+    file, names_objects = audit_file(config, environment(env_file))
     if file is None:
         problem = f"audit.file: is not set; set it, or name the files: `ads-proxy audit {command} FILE`"
         raise ConfigurationError((problem,))
-    return (file,)
+    return (file,), names_objects
 
 
 PARAGRAPHS_BELOW = 120
 """Columns of a terminal on which a table of eight columns would be a column of letters."""
-WRITE = "amazon-write"
 _WRITES = frozenset({WRITE, HELD_BACK})
 _NO_CHANGES = frozenset(
     {"", "server-started", "server-stopped", "worker-lost", "audit-opened", "audit-lost", "client-keys-in-force"}
@@ -207,20 +210,21 @@ class ChangeFilter:
 
     def takes(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is one of a change that is wanted."""
-        own = _part(record, "ads_proxy")
+        own = part(record, "ads_proxy")
         return (
             _action(record) not in _NO_CHANGES
+            and not is_refused_read(record)
             and str(record.get("@timestamp", "")).startswith(self.day)
-            and self.client in ("", _part(record, "user").get("name"))
+            and self.client in ("", part(record, "user").get("name"))
             and (not self.object or self.object in _list(own, "objects") or self.object in changed_objects(own))
             and (not self.member or self.member in _list(own, "members") or self.member in changed_members(own))
-            and (not self.over or _part(own, "spend").get("verdict", "within") != "within")
-            and (not self.approved or _part(own, "spend").get("verdict") == "approved")
+            and (not self.over or part(own, "spend").get("verdict", "within") != "within")
+            and (not self.approved or part(own, "spend").get("verdict") == "approved")
         )
 
     def may_take(self, record: Mapping[str, Any]) -> bool:
         """Whether a record could be wanted if it held everything: some of its objects or members are not recorded."""
-        own = _part(record, "ads_proxy")
+        own = part(record, "ads_proxy")
         objects, members = self.object and own.get("further_objects"), self.member and own.get("further_members")
         names_nothing = _action(record) == WRITE and not own.keys() & {"objects", "members"}
         if not (own.get("unread") or objects or members or names_nothing):
@@ -245,10 +249,10 @@ class ShownChange:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> ShownChange:
         """The time, the actor, the account, the action and the outcome of a record. Pure."""
-        own = _part(record, "ads_proxy")
+        own = part(record, "ads_proxy")
         cells = (
             str(record.get("@timestamp", ""))[:19].replace("T", " "),
-            str(_part(record, "user").get("name", "")),
+            str(part(record, "user").get("name", "")),
             str(own.get("account", "")),
             str(own.get("profile") or own.get("ads_account") or ""),
             *(_written(record, own) if _action(record) in _WRITES else _told_change(record, own)),
@@ -259,10 +263,11 @@ class ShownChange:
 HEADINGS = ("at", "client", "account", "for", "operation", "outcome", "objects", "members")
 
 
-def show(files: tuple[Path, ...], wanted: ChangeFilter) -> int:
-    """Print the changes that are wanted; 0 if the files are as they were written, else 1."""
+def show(files: tuple[Path, ...], wanted: ChangeFilter, *, names_objects: bool = False) -> int:
+    """Print the changes that are wanted; 0 if the files are as they were written, else 1. `names_objects` tells that
+    `audit.objects` is on by now."""
     found: list[ShownChange] = []
-    gaps, incomplete, approved = RecordedGaps(wanted.member), 0, ApprovedWrites()
+    gaps, incomplete, approved = RecordedGaps(wanted.member, names_objects=names_objects), 0, ApprovedWrites()
 
     def look(record: Mapping[str, Any]) -> None:
         nonlocal incomplete
@@ -311,7 +316,7 @@ class ApprovedWrites:
         """Take note of what became of an approval."""
         action = _action(record)
         if action in ("approval-requested", "approval-decided"):
-            self._moments[action, str(_part(record, "ads_proxy").get("approval"))] = _moment(record)
+            self._moments[action, str(part(record, "ads_proxy").get("approval"))] = _moment(record)
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Keep the record of an approved write, to be shown."""
@@ -325,11 +330,11 @@ class ApprovedWrites:
             yield from map(printable, self._paragraph(record))
 
     def _paragraph(self, record: Mapping[str, Any]) -> Iterator[str]:
-        own = _part(record, "ads_proxy")
-        spend, shown = _part(own, "spend"), ShownChange.of(record)
+        own = part(record, "ads_proxy")
+        spend, shown = part(own, "spend"), ShownChange.of(record)
         approval = str(spend.get("approval", ""))
         asked, decided = (self._moments.get((f"approval-{what}", approval), "") for what in ("requested", "decided"))
-        yield f"record {_part(record, 'event').get('sequence', '-')}: {shown.operation}, {shown.outcome}"
+        yield f"record {part(record, 'event').get('sequence', '-')}: {shown.operation}, {shown.outcome}"
         yield f"    asked by {shown.client}{_at(asked)}: approval {approval}"
         yield f"    approved by {spend.get('approver', '-')}{_at(decided)}"
         yield f"    sent at {shown.at} for {shown.account}, {shown.whom}"
@@ -352,12 +357,12 @@ def _at(moment: str) -> str:
 
 def changed_objects(own: Mapping[str, Any]) -> set[str]:
     """The objects that an approved write has changed."""
-    return {str(each.get("object")) for each in _list(_part(own, "spend"), "changes") if isinstance(each, dict)}
+    return {str(each.get("object")) for each in _list(part(own, "spend"), "changes") if isinstance(each, dict)}
 
 
 def changed_members(own: Mapping[str, Any]) -> set[str]:
     """The members that an approved write has set: their names, and their paths."""
-    paths = {str(each.get("member")) for each in _list(_part(own, "spend"), "changes") if isinstance(each, dict)}
+    paths = {str(each.get("member")) for each in _list(part(own, "spend"), "changes") if isinstance(each, dict)}
     return paths | {re.split(r"[.\[]", path, maxsplit=1)[0] for path in paths}
 
 
@@ -380,8 +385,8 @@ def _print(found: Sequence[ShownChange]) -> None:
 class RecordedGaps:
     """What the shown writes lack because a configuration key is off. `member` is the one that was asked for."""
 
-    def __init__(self, member: str) -> None:
-        self._member = member
+    def __init__(self, member: str, *, names_objects: bool = False) -> None:
+        self._member, self._names_objects = member, names_objects
         self._without_objects = 0
         self._has_values = False
         self._without_value: set[str] = set()
@@ -391,10 +396,10 @@ class RecordedGaps:
 
     def look(self, record: Mapping[str, Any]) -> None:
         """Take note of a record that is shown."""
-        own = _part(record, "ads_proxy")
+        own = part(record, "ads_proxy")
         if _action(record) != WRITE:
             return
-        if not any(own.get(name) for name in ("objects", "members", "unread")):
+        if not own.keys() & {"objects", "members", "unread"}:
             self._without_objects += 1
         valued = {str(each.get("member")) for each in _list(own, "values") if isinstance(each, dict)}
         self._has_values = self._has_values or bool(valued)
@@ -403,9 +408,10 @@ class RecordedGaps:
     def told(self) -> Iterator[str]:
         """A sentence for each key that would have filled a gap."""
         if self._without_objects:
+            advice = "" if self._names_objects else " To record them, set `audit.objects: true` and restart the proxy."
             yield (
                 f"{self._without_objects} writes have no objects and members (-): they name none, or `audit.objects` "
-                "was off. To record them, set `audit.objects: true` and restart the proxy."
+                f"was off.{advice}"
             )
         lacking = self._without_value & {self._member} if self._has_values else self._without_value
         if lacking:
@@ -442,7 +448,7 @@ def undo_record(  # noqa: PLR0913 - each is an option of the command
     """
     from proxy.commands.undoing import ProxyAddress, print_undo, send_undo
 
-    chosen = _files_of(f"undo {record}", files, config, env_file)
+    chosen, _ = _files_of(f"undo {record}", files, config, env_file)
     found, problems = find_record(chosen, record)
     if found is None:
         complain(
@@ -466,7 +472,7 @@ def find_record(files: tuple[Path, ...], number: int) -> tuple[Mapping[str, Any]
     found: list[Mapping[str, Any]] = []
 
     def look(record: Mapping[str, Any]) -> None:
-        if _part(record, "event").get("sequence") == number:
+        if part(record, "event").get("sequence") == number:
             found.append(record)
 
     problems = _read_all(files, look)
@@ -483,24 +489,21 @@ def _first_number(file: Path) -> int:
     return link.sequence if link is not None else 1
 
 
-def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = record.get(name)
-    return found if isinstance(found, dict) else {}
-
-
 def _list(own: Mapping[str, Any], name: str) -> list[Any]:
     found = own.get(name)
     return found if isinstance(found, list) else []
 
 
 def _action(record: Mapping[str, Any]) -> str:
-    return str(_part(record, "event").get("action", ""))
+    return str(part(record, "event").get("action", ""))
 
 
 def _written(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Operation, outcome, objects and members of a write; with members stands what its limits say of it."""
-    items, judged = _part(own, "items"), _part(own, "spend")
-    outcome = "held back" if _action(record) == HELD_BACK else str(_part(record, "event").get("outcome", ""))
+    items, judged = part(own, "items"), part(own, "spend")
+    outcome = "held back" if _action(record) == HELD_BACK else str(part(record, "event").get("outcome", ""))
+    if is_refused(record):
+        outcome = f"refused ({part(record, 'http', 'response').get('status_code')})"
     total = sum(count for count in items.values() if isinstance(count, int))
     said = [f"{outcome} ({items.get('succeeded')} of {total})" if items else outcome]
     unread = [f"({name} not read)" for name in map(str, _list(own, "unread"))]
@@ -509,7 +512,7 @@ def _written(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, st
         said.append(str(judged["verdict"]))
         members += _reasons(judged)
     return (
-        " ".join(map(str, _list(own, "mcp_tools"))) or str(own.get("operation", "")),
+        " ".join(map(str, _list(own, "mcp_tools"))) or name_of(record),
         ", ".join(said),
         " ".join([*map(str, _list(own, "objects")), *_further(own, "further_objects"), *unread]),
         " ".join([*members, *_further(own, "further_members")]),
@@ -530,12 +533,12 @@ def _further(own: Mapping[str, Any], name: str) -> list[str]:
 
 def _told_change(record: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Action, outcome, details and an empty column: those of a change that is no write."""
-    event = _part(record, "event")
+    event = part(record, "event")
     said = {
         "reason": event.get("reason"),
         **{name: value for name, value in own.items() if name not in ("account", "previous")},
-        "address": _part(record, "source").get("ip"),
-        "error": _part(record, "error").get("message"),
+        "address": part(record, "source").get("ip"),
+        "error": part(record, "error").get("message"),
     }
     flat = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in said.items()}
     words = (f"{name}={value}" for name, value in flat.items() if value)

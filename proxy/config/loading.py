@@ -5,6 +5,7 @@ The only place that looks at the process's environment is `environment`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import field
@@ -184,17 +185,20 @@ def approver_key(environ: Mapping[str, str]) -> Secret | None:
         raise errors.ConfigurationError((f"{file_variable if file else APPROVER_KEY_VARIABLE}: {error}",)) from None
 
 
-def audit_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Where the audit stream of a running program is written; None where there is none, or no file can be told.
-    Raises `ConfigurationError` if that may be in a file that cannot be read."""
+def audit_file(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
+    """Where the audit stream of a running program is written, None where there is none, or no file can be told; and
+    whether objects are recorded, as far as that can be told. Raises `ConfigurationError` if it may be in a file that
+    cannot be read."""
     document, values, references = _unchecked(path, environ)
     named = _member(values, "audit", "file")
     if not named:
         _refuse_unread(document)
-    try:
-        return AuditSection.model_validate({"file": named}, context=references).file
-    except ValidationError:
-        return None
+    for keys in (("file", "objects"), ("file",)):
+        said = {key: value for key in keys if (value := _member(values, "audit", key)) is not None}
+        with contextlib.suppress(ValidationError):
+            section = AuditSection.model_validate(said, context=references)
+            return section.file, section.objects
+    return None, False
 
 
 def authority_folder(path: Path | None, environ: Mapping[str, str]) -> Path:

@@ -11,7 +11,15 @@ from proxy.access.client_keys import ClientKey, KnownKey
 from proxy.admin import overview
 from proxy.admin.overview import DAY, MAX_LINES, Outage
 from proxy.audit.records import dated, note, record_of
-from proxy.events import ClientKeysInForce, InvitationMade, SpendJudgement, SpendMode, SpendVerdict
+from proxy.events import (
+    ClientKeysInForce,
+    InvitationMade,
+    Outcome,
+    SpendJudgement,
+    SpendMode,
+    SpendVerdict,
+    WriteOutcome,
+)
 from proxy.observability.recent_requests import RecentRequests
 from proxy.reports.overview import NamedReports, look_at_all
 from proxy.reports.store import ReportFolder, State
@@ -205,10 +213,31 @@ def test_a_write_has_the_name_that_people_know(changes: dict[str, object], what:
     assert line["what"] == what
 
 
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"status": 400}, "refused"),
+        ({"status": 429}, "refused"),
+        ({"status": 500}, "failure"),
+        ({"status": 200, "write": WriteOutcome(Outcome.FAILURE)}, "failure"),
+        ({"status": 404, "method": "DELETE", "operation": "unknown"}, "refused"),
+        ({"status": 200, "method": "GET", "operation": "unknown"}, "success"),
+        ({"status": 502, "method": "GET", "refusal": "upstream-closed", "operation": "unknown"}, "unknown"),
+    ],
+)
+def test_a_write_that_was_refused_is_called_so(changes: dict[str, object], outcome: str) -> None:
+    """A request that may have changed something is listed, even if its method only reads."""
+    (line,) = overview.changes([write(NOW, **changes)])
+    assert line["outcome"] == outcome
+
+
 def test_what_changes_nothing_is_left_out() -> None:
-    """Records that the stream writes about itself, lists of what is in force, and writes that were held back."""
+    """Records that the stream writes about itself, lists of what is in force, writes that were held back, and requests
+    that only read and were refused."""
     records = [dated(note("audit-opened", {}), NOW), dated(record_of(ClientKeysInForce(("a b",))) or {}, NOW)]
     records.append(write(NOW, attempts=0, spend=SpendJudgement(SpendMode.ENFORCE, SpendVerdict.FROZEN)))
+    unknown = {"operation": "unknown", "operation_class": "unknown", "path": "/livez"}
+    records += [write(NOW, method=method, status=404, **unknown) for method in ("GET", "HEAD", "OPTIONS")]
     assert overview.changes(records) == []
 
 

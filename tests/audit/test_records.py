@@ -135,7 +135,11 @@ def test_a_write_names_what_it_changed() -> None:
     record = record_of(finished(operation_class="write", changes=events.ChangedObjects()))
     assert record is not None
     names = {"objects", "members", "values"}
-    assert not (names | {f"further_{name}" for name in names} | {"unread"}) & record["ads_proxy"].keys()
+    found = (names | {f"further_{name}" for name in names} | {"unread"}) & record["ads_proxy"].keys()
+    assert (found, record["ads_proxy"]["objects"]) == ({"objects"}, [])  # it was read, and names none
+    unread = record_of(finished(operation_class="write"))
+    assert unread is not None
+    assert "objects" not in unread["ads_proxy"]
 
 
 def test_a_judged_write_has_what_its_limits_say_of_it() -> None:

@@ -324,10 +324,52 @@ def test_other_changes_are_shown_among_the_writes(tmp_path: Path, capsys: pytest
     assert shown(capsys, path, ChangeFilter(member="key")) == []
 
 
+def answered(method: str, path: str, status: int, **own: Any) -> dict[str, Any]:
+    """The record of a request of an unknown operation that Amazon answered with this status."""
+    http = {"request": {"method": method}, "response": {"status_code": status}}
+    outcome = "failure" if status >= 400 else "success"
+    return {**write("24", operation="unknown", outcome=outcome, **own), "http": http, "url": {"path": path}}
+
+
+def test_a_refused_write_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its status, and its own name where Amazon has none for it. A read that Amazon refused is no change."""
+    probes = [answered("GET", path, 404) for path in ("/", "/livez", "/readyz", "/nope", "/v2/profiless")]
+    records = [
+        *probes,
+        answered("HEAD", "/", 403),
+        answered("PUT", "/nope\x1b", 404, objects=[]),
+        answered("DELETE", "/nope", 500),
+        answered("GET", "/nope", 200),
+        {**answered("PUT", "", 400), "http": {"response": 404}, "url": []},
+    ]
+    rows = shown(capsys, written(tmp_path / "audit.jsonl", records), ChangeFilter())
+    assert [" ".join(row[5:]) for row in rows] == [
+        "PUT /nope? refused (404) - -",
+        "DELETE /nope failure - -",
+        "GET /nope success - -",
+        "unknown failure - -",
+    ]
+
+
+def test_a_key_that_is_set_is_not_advised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration that names the file says that objects are recorded by now."""
+    path = written(tmp_path / "audit.jsonl", [write("24")])
+    monkeypatch.setenv("ADS_PROXY_AUDIT__FILE", str(path))
+    for objects, advised in (("true", False), ("false", True)):
+        monkeypatch.setenv("ADS_PROXY_AUDIT__OBJECTS", objects)
+        assert show_files() == 0
+        said = capsys.readouterr().err
+        assert said.startswith("1 writes have no objects and members (-): they name none, or `audit.objects` was off.")
+        assert ("set `audit.objects: true`" in said) == advised
+
+
 @pytest.mark.parametrize(
     ("record", "member", "told"),
     [
         (write("24"), "", "1 writes have no objects and members (-): they name none, or `audit.objects` was off. To"),
+        (write("24", objects=[]), "", ""),
         (write("24", objects=["ad/1"], members=["bid", "name"]), "", "No values are recorded of bid, name. To record"),
         (write("24", members=["name", "state"], values=PAUSED), "", ""),
         (write("24", members=["name", "state"], values=PAUSED), "name", "No values are recorded of name. To record"),

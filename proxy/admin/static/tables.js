@@ -13,7 +13,7 @@
 //   hidden   of the state, whether the table has no use at all
 "use strict";
 
-const TONES_OF_OUTCOMES = { success: "good", failure: "bad" };
+const TONES_OF_OUTCOMES = { success: "good", failure: "bad", refused: "bad" };
 const number = (title) => ({ title, kind: "number" });
 const TRAFFIC = [...["Requests", "4xx", "429", "5xx", "No answer", "p99"].map(number), "Last request"];
 
