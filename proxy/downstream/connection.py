@@ -390,7 +390,7 @@ class ClientConnection(asyncio.Protocol):
 
     def stays_open(self, request: RequestHead) -> bool:
         fields = request.fields
-        wished = not fields.close and (request.minor == 1 or fields.keep_alive)
+        wished = not fields.close and (request.minor == 1 or (fields.keep_alive and not request.target.authority))
         serving = self._service.availability is _SERVING
         if not wished or not serving or self._writing is LAST or self._limits.keepalive_timeout <= 0:
             return False

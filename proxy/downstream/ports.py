@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.http1.framing import Buffer
     from proxy.http1.message import Request
     from proxy.http1.request_fields import RequestFields
+    from proxy.http1.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,9 @@ class RequestHead(Protocol):
 
     @property
     def minor(self) -> int: ...
+
+    @property
+    def target(self) -> Target: ...
 
     @property
     def fields(self) -> RequestFields: ...

@@ -129,15 +129,17 @@ class Exchange:
         form, length, amazon_request_id, lines = found
         context, client, dependencies, body = self._context, self._client, self._dependencies, payload
         admission, status = context.admission, form.status
-        if status in _LOOKED_AT or not client.writable or (form.chunked and admission.minor == 0):
+        if status in _LOOKED_AT or not client.writable:
             return False
         if dependencies.tokens.watchful and self._sent is not None:
             tell_accepted(self._sent[0], status, dependencies.tokens, context)
         keep = client.stays_open(admission)
         framing = b"" if keep and admission.minor else connection_line(admission.minor, keep=keep)
-        if form.chunked:
+        if form.chunked and admission.minor:
             framing = CHUNKED_LINE + framing
             payload = whole_chunks(payload)
+        elif form.chunked and keep:  # HTTP/1.0 has no chunks: a length alone keeps its connection (RFC 9112, 9.3)
+            framing += b"Content-Length: %d\r\n" % len(payload)
         further, request_id = context.decision.rules.response_lines, context.request_id
         head = render_response_head(lines, request_id, form.has_date, further, framing)
         self._sent = None  # the connection is free for others

@@ -28,7 +28,7 @@ from proxy.http1.framing import Buffer
 from proxy.net.deadlines import NEVER
 from tests.support.memory_bench import MemoryBench
 from tests.support.proxy_bench import ProxyBench, Running
-from tests.support.wire import HELLO, Wire
+from tests.support.wire import HELLO, Wire, answering
 
 POST = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
@@ -241,6 +241,59 @@ async def test_an_answer_of_the_proxys_own_tells_http_1_0_that_the_connection_st
         assert (await client.answer()).value(b"connection") == b"keep-alive"
         client.send(get(b"/2"))
         assert (await client.answer()).body == b"/2 "
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nx-amz-rid: R1\r\n\r\n"
+KEEP = b"GET %b HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "body"),
+    [(b"5\r\nhello\r\n0\r\n\r\n", b"hello"), (b"0\r\n\r\n", b""), (b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n", b"ab")],
+)
+async def test_http_1_0_keeps_its_connection_where_amazon_sends_chunks(
+    chunks: bytes, body: bytes, running: Running
+) -> None:
+    """An answer that came whole gets a length: HTTP/1.0 has no chunks (RFC 9112, 7.1), and without a length only the
+    end of the connection ends a body. As `ab -k` asks, twice on one connection."""
+    async with running(answering(CHUNKED + chunks)) as bench:
+        client = await bench.client()
+        for _ in range(3):
+            client.send(KEEP % b"/v2/profiles")
+            answer = await client.answer()
+            assert (answer.value(b"connection"), answer.value(b"transfer-encoding")) == (b"keep-alive", None)
+            assert (answer.value(b"content-length"), answer.body) == (b"%d" % len(body), body)
+        client.send(get(b"/v2/profiles"))
+        assert (await client.answer()).value(b"transfer-encoding") == b"chunked"  # HTTP/1.1 as before
+
+
+async def test_the_end_of_the_connection_ends_a_body_of_unknown_length_for_http_1_0(running: Running) -> None:
+    """An answer that comes bit by bit is not held back to be counted."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        wire.send(CHUNKED + b"3\r\nhel\r\n")
+        await more.wait()
+        wire.send(b"2\r\nlo\r\n0\r\n\r\n")
+
+    more = asyncio.Event()
+    async with running(script) as bench:
+        client = await bench.client(KEEP % b"/v2/profiles")
+        await client.until(lambda: client.received.endswith(b"hel"))
+        more.set()
+        end = await client.end()
+        assert b"Connection: close" in end
+        assert end.endswith(b"\r\n\r\nhello")
+
+
+async def test_a_proxy_of_http_1_0_keeps_no_connection(running: Running) -> None:
+    """Of an absolute target this is a proxy, which must not (RFC 9112, 9.3): another proxy in between may have passed
+    the option on unread (C.2.2)."""
+    target = b"http://advertising-api.amazon.com/v2/profiles"
+    async with running(answering(HELLO)) as bench:
+        client = await bench.client(KEEP % target)
+        assert (await client.answer()).value(b"connection") == b"close"
+        assert await client.end() == b""
 
 
 async def test_keepalive_timeout_of_nothing_closes_after_each_answer(running: Running) -> None:

@@ -133,9 +133,13 @@ EACH_REQUEST = pytest.mark.parametrize(
 
 @EACH_REQUEST
 async def test_whole_or_in_pieces_is_the_same(request_: bytes) -> None:
-    """To the client, to Amazon, in the events, and for the connections, whatever the response is."""
+    """To the client, to Amazon, in the events, and for the connections, whatever the response is. Only HTTP/1.0 keeps
+    its connection behind chunks that came whole, as it needs their length, and else does not."""
     different = []
+    to_count = ("chunked", "several chunks", "no chunks") if request_ == REQUESTS["old and kept"] else ()
     for name, response in RESPONSES.items():
+        if name in to_count:
+            continue
         whole = await seen(request_, [response])
         for at in (len(response) // 2, -1):
             if await seen(request_, [response[:at], response[at:]]) != whole:
