@@ -272,7 +272,10 @@ class _AuthenticatedClient:
                 return ""
             case "refresh_token":
                 return self._bound_by(_required(fields, "refresh_token"))
-        wording = "The authorization grant type is not supported by the authorization server"
+        wording = (
+            "The authorization grant type is not supported by the authorization server. Send refresh_token, "
+            f"authorization_code or {BY_CREDENTIALS}"
+        )
         raise _TokenRequestError(400, "unsupported_grant_type", wording)
 
     def _bound_by(self, refresh_token: str) -> str:
