@@ -135,6 +135,8 @@ async def test_a_connect_waits_once_and_not_for_ever(
         await bench.settled(lambda: desk.missed == ["cluster"])
         desk.put(OLD)
         assert (await wire.answer()).status == 407
+        refused_at = await bench.events.last()
+        assert (refused_at.unverified_subject, refused_at.address) == (service_account(0)["sub"], "127.0.0.1")
         desk.put(OLD, read=0.0)
         monkeypatch.setattr(waiting_request, "KEYS_PATIENCE", 0.01)
         refused = await bench.ask(connect_with_new_key())

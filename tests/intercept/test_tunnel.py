@@ -220,6 +220,7 @@ async def test_a_tunnel_needs_a_key_where_clients_have_one(running: Running, con
             got = await bench.ask(connect(login=who))
             assert (got.status, slug(got)) == (407, "proxy-key-required")
             assert got.value(b"proxy-authenticate") == b'Basic realm="ads-proxy"'
+            assert (await bench.events.last()).address == "127.0.0.1"
 
 
 @pytest.mark.parametrize("target", ["example.com:443", f"{NA}:80", "127.0.0.1:443", "x" * 2000])
@@ -361,6 +362,8 @@ async def test_a_key_that_is_removed_ends_with_the_reload(
             assert (await ask(tunnel, get())).status == 200
         bench.apply(clients=configured("reports"))
         assert (await ask(tunnel, get())).status == 401
+        await bench.settled(lambda: bench.events.finished[-1].status == 401)
+        assert bench.events.finished[-1].address == "127.0.0.1"
 
 
 async def test_what_is_remembered_of_all_tunnels_is_bounded(running: Running) -> None:
