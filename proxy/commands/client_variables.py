@@ -36,6 +36,9 @@ _REPLACED = "AD_API_"
 """How the names begin that are set only where the environment has them."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _JAVA = "JAVA_TOOL_OPTIONS"
+WGET = "SYSTEM_WGETRC"
+"""Not WGETRC: that one replaces the user's own settings, which may have passwords."""
+_PHP = "PHP_INI_SCAN_DIR"
 _JAVA_WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 """A word of JAVA_TOOL_OPTIONS as the JVM splits them: quotes keep spaces, and nothing escapes a quote."""
 _OURS_IN_JAVA = (
@@ -60,10 +63,28 @@ class ClientPlacement:
 
 @dataclass(frozen=True, slots=True)
 class TrustFiles:
-    """Files with every authority that a client may trust, the proxy's included: as PEM, and as a Java trust store."""
+    """Files with every authority that a client may trust, the proxy's included: as PEM, and as a Java trust store; and
+    settings of programs that no variable leads to the bundle."""
 
-    bundle: Path
-    java_store: Path
+    folder: Path
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle.pem"
+
+    @property
+    def java_store(self) -> Path:
+        return self.folder / "truststore.p12"
+
+    @property
+    def wgetrc(self) -> Path:
+        """The system's settings of wget, with the bundle."""
+        return self.folder / "wgetrc"
+
+    @property
+    def php_settings(self) -> Path:
+        """Settings of PHP, in a folder of its own: PHP reads all of a folder."""
+        return self.folder / "php.d" / "ads-proxy.ini"
 
 
 # --- Addresses and credentials ---------------------------------------------------------------------------------
@@ -110,6 +131,8 @@ def interception_variables(environ: Mapping[str, str], place: ClientPlacement, f
         **dict.fromkeys(_PAST, ",".join(past)),
         **dict.fromkeys(TRUST_VARIABLES, str(files.bundle)),
         "NODE_USE_ENV_PROXY": "1",
+        WGET: str(files.wgetrc),
+        _PHP: _php_folders(environ, files),
         _JAVA: " ".join((*_kept_java_words(environ), *java)),
     }
 
@@ -137,6 +160,14 @@ def _covers_amazon(entry: str) -> bool:
     """Whether a client with this entry calls a host of Amazon's API directly: `*`, the host, or a domain of it."""
     domain = re.sub(r":[0-9]+\Z", "", entry.lower()).lstrip("*.")
     return not domain or any(f".{host}".endswith(f".{domain}") for host in AMAZON_HOSTS)
+
+
+def _php_folders(environ: Mapping[str, str], files: TrustFiles) -> str:
+    """The folders of settings that PHP reads: those of before, and ours. An empty one is the folder that PHP was built
+    with."""
+    own = str(files.php_settings.parent)
+    before = environ.get(_PHP, "").split(":")
+    return ":".join((*(folder for folder in before if folder != own), own))
 
 
 def _java_properties(url: str, past: Iterable[str], files: TrustFiles) -> dict[str, str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HERE = ClientPlacement("http://127.0.0.1:8080")
-FILES = TrustFiles(Path("/run/t/bundle.pem"), Path("/run/t/truststore.p12"))
+FILES = TrustFiles(Path("/run/t"))
 JAVA = (
     "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=8080 -Dhttp.nonProxyHosts=127.0.0.1|localhost|*.localhost|[::1] "
     "-Djdk.http.auth.tunneling.disabledSchemes= -Djavax.net.ssl.trustStore=/run/t/truststore.p12 "
@@ -53,6 +53,8 @@ def test_an_empty_environment_gets_every_variable() -> None:
         "AWS_CA_BUNDLE": "/run/t/bundle.pem",
         "DENO_CERT": "/run/t/bundle.pem",
         "NODE_USE_ENV_PROXY": "1",
+        "SYSTEM_WGETRC": "/run/t/wgetrc",
+        "PHP_INI_SCAN_DIR": ":/run/t/php.d",
         "JAVA_TOOL_OPTIONS": JAVA,
     }
 
@@ -132,8 +134,22 @@ def test_hosts_that_bypass_the_proxy_in_javas_form() -> None:
 @pytest.mark.parametrize("folder", ["/run/a b", "/run/it's", '/run/a "b"'])
 def test_a_folder_with_spaces_or_quotes_stays_one_word_of_javas(folder: str) -> None:
     """The JVM splits at spaces outside quotes."""
-    given = variables({}, files=TrustFiles(Path(folder, "b.pem"), Path(folder, "t.p12")))["JAVA_TOOL_OPTIONS"]
-    assert f"-Djavax.net.ssl.trustStore={folder}/t.p12" in shlex.split(given)
+    given = variables({}, files=TrustFiles(Path(folder)))["JAVA_TOOL_OPTIONS"]
+    assert f"-Djavax.net.ssl.trustStore={folder}/truststore.p12" in shlex.split(given)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ":/run/t/php.d"),
+        ("/etc/php/own", "/etc/php/own:/run/t/php.d"),
+        ("/a::/b", "/a::/b:/run/t/php.d"),
+        (":/run/t/php.d", ":/run/t/php.d"),
+    ],
+)
+def test_php_reads_its_own_settings_too(before: str, after: str) -> None:
+    """An empty entry is the folder that PHP was built with; later folders win."""
+    assert variables({"PHP_INI_SCAN_DIR": before})["PHP_INI_SCAN_DIR"] == after
 
 
 HTTPS_NOTE, NO_PROXY_NOTE, JAVA_NOTE = "HTTPS_PROXY named", "NO_PROXY has", "JAVA_TOOL_OPTIONS named"

@@ -72,7 +72,12 @@ def test_the_files_go_where_they_are_asked_to(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     printed = run_ready(tmp_path, ("env", "--config", str(written(tmp_path)), "--dir", "shared"), {}).stdout
     assert evaluated(printed, {})["SSL_CERT_FILE"] == str(tmp_path / "shared" / "bundle.pem")
-    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["bundle.pem", "truststore.p12"]
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
+        "bundle.pem",
+        "php.d",
+        "truststore.p12",
+        "wgetrc",
+    ]
     assert sorted(path.name for path in (tmp_path / "ca").iterdir() if path.suffix) == ["ca.key", "ca.pem"]
 
 

@@ -33,7 +33,7 @@ CLIENTS = {
     f"{{name: other, key_sha256: {'cd' * 32}}}]",
 }
 HERE = ClientPlacement("http://127.0.0.1:1", "default")
-FILES = TrustFiles(Path("/t/bundle.pem"), Path("/t/truststore.p12"))
+FILES = TrustFiles(Path("/t"))
 
 
 def several() -> Config:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from proxy.commands.client_variables import JAVA_PASSWORD, TRUST_VARIABLES
-from proxy.commands.trust_files import write_trust_files
+from proxy.commands.trust_files import php_settings, write_trust_files
 from proxy.errors import StartupError
 from proxy.intercept.authority import Authority
 from tests.support.certificates import Authority as CompanyAuthority
@@ -98,8 +98,10 @@ def test_everybody_may_read_the_files(tmp_path: Path) -> None:
         write_trust_files(tmp_path, Authority.temporary(time.time()), {})
         assert files.bundle.stat().st_ino != before
         assert OURS in opened.read()
-    assert [path.stat().st_mode & 0o777 for path in (files.bundle, files.java_store)] == [0o644, 0o644]
-    assert sorted(tmp_path.iterdir()) == sorted([files.bundle, files.java_store])
+    written = [files.bundle, files.java_store, files.wgetrc, files.php_settings]
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o644}
+    assert files.php_settings.parent.stat().st_mode & 0o777 == 0o755
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(written)
 
 
 def test_the_bundle_of_an_earlier_call_is_not_read_again(
@@ -114,6 +116,35 @@ def test_the_bundle_of_an_earlier_call_is_not_read_again(
     found = certificates(again.bundle)
     assert der(newer.pem) in found
     assert der(OURS) not in found
+
+
+def test_wget_keeps_the_settings_of_the_system(tmp_path: Path) -> None:
+    """All but its file of authorities. Settings of an earlier call are not read again."""
+    system = tmp_path / "system"
+    system.write_text("# Ours.\ntimeout = 9\nca_certificate = /old.pem\nCA-Certificate=/old.pem\n")
+    (tmp_path / "here").mkdir()
+    files = write_trust_files(tmp_path / "here", AUTHORITY, {"SYSTEM_WGETRC": str(system)})
+    assert files.wgetrc.read_text() == f"# Ours.\ntimeout = 9\nca_certificate = {files.bundle}\n"
+    write_trust_files(tmp_path / "here", AUTHORITY, {"SYSTEM_WGETRC": str(files.wgetrc)})
+    again = files.wgetrc.read_text()
+    assert "timeout = 9" not in again
+    assert again.count("ca_certificate = ") == again.count(str(files.bundle)) == 1
+    write_trust_files(tmp_path / "here", AUTHORITY, {"SYSTEM_WGETRC": "/gone"})
+    assert files.wgetrc.read_text() == f"ca_certificate = {files.bundle}\n"
+
+
+@pytest.mark.parametrize(("folder", "mark"), [("/a b", "'"), ("/${x}", "'"), ("/it's", '"')])
+def test_php_reads_a_path_as_it_is(folder: str, mark: str) -> None:
+    """Between single quotes nothing is replaced."""
+    path = Path(folder, "bundle.pem")
+    assert php_settings(path) == f"curl.cainfo = {mark}{path}{mark}\nopenssl.cafile = {mark}{path}{mark}\n"
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    """The message names it."""
+    (tmp_path / "php.d").touch()
+    with pytest.raises(StartupError, match=re.escape(f"{tmp_path}/php.d")):
+        write_trust_files(tmp_path, AUTHORITY, {})
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

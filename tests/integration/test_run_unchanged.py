@@ -16,7 +16,7 @@ import pytest
 from tests.integration.test_run_command import configured, ended
 from tests.support.patience import PATIENCE
 from tests.support.processes import ReadyProcess, until
-from tests.support.programs import ROOT
+from tests.support.programs import ROOT, require_program
 from tests.support.ready_program import run_ready
 from tests.support.running import Serving, SimulatedAmazon
 
@@ -58,7 +58,30 @@ async def main():
             print(await response.text())
 asyncio.run(main())
 """
+WGET = f"""
+token=$(wget -qO- {TOKEN} --post-data "grant_type=refresh_token&client_id=$AMAZON_ADS_CLIENT_ID&\\
+client_secret=$AMAZON_ADS_CLIENT_SECRET&refresh_token=$AMAZON_ADS_REFRESH_TOKEN" \\
+  | sed 's/.*access_token": *"//; s/".*//')
+wget -qO- {PROFILES} --header "Authorization: Bearer $token" --header "Amazon-Advertising-API-ClientId: anything"
+"""
+PHP = f"""
+function ask($url, $options) {{
+    $curl = curl_init($url);
+    curl_setopt_array($curl, [CURLOPT_RETURNTRANSFER => true] + $options);
+    $answer = curl_exec($curl);
+    if ($answer === false) {{ fwrite(STDERR, curl_error($curl)); exit(1); }}
+    return $answer;
+}}
+$form = ["grant_type" => "refresh_token"];
+foreach (["client_id", "client_secret", "refresh_token"] as $name)
+    $form[$name] = getenv("AMAZON_ADS_" . strtoupper($name));
+$token = json_decode(ask("{TOKEN}", [CURLOPT_POSTFIELDS => http_build_query($form)]))->access_token;
+$headers = ["Authorization: Bearer $token", "Amazon-Advertising-API-ClientId: anything"];
+echo ask("{PROFILES}", [CURLOPT_HTTPHEADER => $headers]);
+"""
 CLIENTS = {
+    "wget": ("bash", "-c", WGET),
+    "php": ("php", "-r", PHP),
     "curl": ("bash", "-c", CURL),
     "requests": (sys.executable, "-c", LOGIN + REQUESTS),
     "urllib": (sys.executable, "-c", LOGIN + URLLIB),
@@ -69,12 +92,19 @@ LOOKER = {"name": "looker", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest
 SHOW = 'echo "$HTTPS_PROXY $SSL_CERT_FILE $JAVA_TOOL_OPTIONS"; ls -ld "$(dirname "$SSL_CERT_FILE")"; '
 
 
+def _require(client: str) -> None:
+    """Skip a test of a program that is not here, where that is permitted."""
+    if client in ("wget", "php"):
+        require_program(client)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("options", [(), ("--client", "looker")], ids=["no clients", "a client"])
 def test_a_client_with_amazons_addresses_needs_no_change(
     client: str, options: tuple[str, ...], tmp_path: Path, amazon: SimulatedAmazon
 ) -> None:
     """The command logs in and lists the profiles, with placeholders, whether or not the proxy asks for a key."""
+    _require(client)
     run = configured(tmp_path, amazon, clients=[LOOKER] if options else [])
     before = amazon.counts()
     result = ended(*run, *options, "--", *CLIENTS[client])
@@ -116,7 +146,7 @@ def test_an_authority_exists_for_one_run_alone(tmp_path: Path, amazon: Simulated
     proxy, bundle, *java = variables.split()
     assert proxy.startswith("http://127.0.0.1:")
     assert folder.startswith("drwx------")
-    assert files == ["bundle.pem", "truststore.p12"], first.stdout
+    assert files == ["bundle.pem", "php.d", "truststore.p12", "wgetrc"], first.stdout
     assert f"-Djavax.net.ssl.trustStore={Path(bundle).parent}/truststore.p12" in java
     assert Path(bundle).parent.parent == home
     assert bundle != second.stdout.split()[1]
@@ -154,6 +184,7 @@ def test_what_the_environment_loses_is_told(tmp_path: Path, amazon: SimulatedAma
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_shell_with_the_variables_needs_no_more(client: str, tmp_path: Path, amazon: SimulatedAmazon) -> None:
     """`env` leads to the program that runs, as a client with its key."""
+    _require(client)
     settings = amazon.configuration(clients=[LOOKER], intercept={"enabled": True, "ca_dir": str(tmp_path / "ca")})
     serving = Serving(tmp_path / "proxy.yaml", settings)
     try:
