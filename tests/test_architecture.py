@@ -37,6 +37,8 @@ MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/report.py:show": "each is an option of the command",
     "proxy/commands/status.py:status": "each is an option of the command",
     "proxy/commands/client.py:add": "each is an option of the command",
+    "proxy/commands/client.py:edit": "each is an option of the command",
+    "proxy/commands/client.py:allow": "each is an option of the command",
     "proxy/commands/keys.py:new": "each is an option of the command",
     "proxy/commands/keys.py:expire": "each is an option of the command",
     "proxy/commands/simulate.py:simulate": "each is an option of the command",

@@ -1,4 +1,4 @@
-"""`client`: Add clients to a configuration file, and remove them.
+"""`client`: Add, change and remove clients of a configuration file.
 
 Example: ads-proxy client add reporting --account main --access report --config proxy.yaml
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from proxy.commands.cli_options import ConfigOption, DryRunOption, EnvFileOption
+from proxy.commands.client_limits import LimitChanges, allow_client, edit_client
 from proxy.commands.completion import account_names, client_names, report_names
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.keys import KeyTerms, NewKey, check_client_name, find_client
@@ -25,34 +26,46 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
+Access = Literal["read", "report", "write"]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The client's name.", autocompletion=client_names)]
+AccountOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="An account that it may use. Default: all.", autocompletion=account_names),
+]
+ProfileOption = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="A profile that it may use, and nothing without one.")
+]
+AccountIdOption = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="An Amazon-Ads-AccountId that it may use, likewise.")
+]
+UnscopedPathOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="A path that it may use without profile and account id.")
+]
+MethodOption = Annotated[list[str] | None, typer.Option(metavar="METHOD", help="A method. Default: all.")]
+PathOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATTERN", help="A path, such as '/reporting/*'. Default: all.")
+]
+McpToolOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATTERN", help="An MCP tool, such as '*-query_*'. Default: all.")
+]
+ReportOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="A named report that it may read.", autocompletion=report_names),
+]
+
+
 @app.command("add")
 def add(  # noqa: PLR0913 - each is an option of the command
     name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")],
-    access: Annotated[Literal["read", "report", "write"], typer.Option(help="What it may do.")] = "read",
-    account: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="An account that it may use. Default: all.", autocompletion=account_names),
-    ] = None,
-    profile: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="A profile that it may use, and nothing without one.")
-    ] = None,
-    account_id: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="An Amazon-Ads-AccountId that it may use, likewise.")
-    ] = None,
-    unscoped_path: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="A path that it may use without profile and account id.")
-    ] = None,
-    method: Annotated[list[str] | None, typer.Option(metavar="METHOD", help="A method. Default: all.")] = None,
-    path: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="A path, such as '/reporting/*'. Default: all.")
-    ] = None,
-    mcp_tool: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="An MCP tool, such as '*-query_*'. Default: all.")
-    ] = None,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="A named report that it may read.", autocompletion=report_names),
-    ] = None,
+    access: Annotated[Access, typer.Option(help="What it may do.")] = "read",
+    account: AccountOption = None,
+    profile: ProfileOption = None,
+    account_id: AccountIdOption = None,
+    unscoped_path: UnscopedPathOption = None,
+    method: MethodOption = None,
+    path: PathOption = None,
+    mcp_tool: McpToolOption = None,
+    report: ReportOption = None,
     expires: Annotated[
         str, typer.Option(metavar="DAY", help="The last day of its key in UTC, such as 2027-01-31.")
     ] = "",
@@ -83,9 +96,84 @@ def add(  # noqa: PLR0913 - each is an option of the command
     return add_client(ConfigurationFile.open("client add", config, environment(env_file)), wanted, dry_run)
 
 
+@app.command("edit")
+def edit(  # noqa: PLR0913 - each is an option of the command
+    name: NameArgument,
+    access: Annotated[Access | None, typer.Option(help="What it may do.")] = None,
+    account: AccountOption = None,
+    profile: ProfileOption = None,
+    account_id: AccountIdOption = None,
+    unscoped_path: UnscopedPathOption = None,
+    method: MethodOption = None,
+    path: PathOption = None,
+    mcp_tool: McpToolOption = None,
+    report: ReportOption = None,
+    unset: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="A limit that goes, such as accounts: it may use all then.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Change what a client may do, in the configuration file.
+
+    What an option names takes the place of what the client has; other limits and the keys stay. Nothing else in the
+    file changes. `client allow` adds to what it has.
+
+    Example: ads-proxy client edit reporting --access report --account main --config proxy.yaml
+    """
+    limits = {
+        "accounts": account,
+        "profiles": profile,
+        "account_ids": account_id,
+        "unscoped_paths": unscoped_path,
+        "methods": method,
+        "paths": path,
+        "mcp_tools": mcp_tool,
+        "reports": report,
+    }
+    file = ConfigurationFile.open("client edit", config, environment(env_file))
+    return edit_client(file, name, LimitChanges.of(limits, access, unset or ()), dry_run)
+
+
+@app.command("allow")
+def allow(  # noqa: PLR0913 - each is an option of the command
+    name: NameArgument,
+    account: AccountOption = None,
+    profile: ProfileOption = None,
+    account_id: AccountIdOption = None,
+    unscoped_path: UnscopedPathOption = None,
+    method: MethodOption = None,
+    path: PathOption = None,
+    mcp_tool: McpToolOption = None,
+    report: ReportOption = None,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Permit a client more accounts, profiles or paths, in the configuration file.
+
+    It adds to what the client has. Nothing else in the file changes. What is permitted already is no error.
+
+    Example: ads-proxy client allow reporting --account globex --config proxy.yaml
+    """
+    limits = {
+        "accounts": account,
+        "profiles": profile,
+        "account_ids": account_id,
+        "unscoped_paths": unscoped_path,
+        "methods": method,
+        "paths": path,
+        "mcp_tools": mcp_tool,
+        "reports": report,
+    }
+    file = ConfigurationFile.open("client allow", config, environment(env_file))
+    return allow_client(file, name, {key: values for key, values in limits.items() if values}, dry_run)
+
+
 @app.command("remove")
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The client's name.", autocompletion=client_names)],
+    name: NameArgument,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,

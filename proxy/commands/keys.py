@@ -24,8 +24,8 @@ from proxy.commands.completion import client_names
 from proxy.commands.configuration_file import ConfigurationFile
 from proxy.commands.consoles import answers, plain_table
 from proxy.commands.terminal import FAILED, OK, complain, say, tell
-from proxy.commands.yaml_edits import Flow, Moment, add_item, flow, replace_entry
-from proxy.config import ADMIN_APPROVER, StateKind, environment, load
+from proxy.commands.yaml_edits import Flow, Moment, add_item, flow, replace_entry, set_value
+from proxy.config import ADMIN_APPROVER, StateKind, config_path, environment, load, variables_of
 from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.config.model.values import parse_end, parse_name, parse_title
 from proxy.errors import ConfigurationError
@@ -96,7 +96,7 @@ def list_keys(
 
 
 @app.command("expire")
-def expire(
+def expire(  # noqa: PLR0913 - each is an option of the command
     client: Annotated[
         str,
         typer.Argument(metavar="[CLIENT]", help="The client's name.", show_default=False, autocompletion=client_names),
@@ -110,12 +110,14 @@ def expire(
     on: Annotated[
         str, typer.Option("--on", metavar="DAY", help="The last day of the key in UTC. Default: it expires now.")
     ] = "",
+    dry_run: DryRunOption = False,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
-    """Print the configuration that lets a key of a client or an approver expire.
+    """Let a key of a client or an approver expire.
 
-    It changes no file.
+    It changes the expiry of this key in the configuration file, and prints the difference. Nothing else in the file
+    changes. Where variables set the keys, it prints what to write instead.
 
     Example: ads-proxy keys expire reporting --on 2027-01-31 --config proxy.yaml
     """
@@ -123,9 +125,17 @@ def expire(
         raise ConfigurationError(("keys expire: give the name of a CLIENT, or --approver NAME",))
     if approver and key:
         raise ConfigurationError(("keys expire: with --approver NAME give KEY alone, and no CLIENT",))
-    found = load(config, environment(env_file))
-    owner, which = (approver_keys(found, approver), client) if approver else (client_keys(found, client), key)
-    return print_expiry(owner, datetime.now(UTC), which, on)
+    environ, now, which = environment(env_file), datetime.now(UTC), client if approver else key
+    section = ("approvals", "approvers") if approver else ("clients",)
+    if config_path(config, environ) is None or variables_of(section, environ):
+        found = load(config, environ)
+        if dry_run:
+            raise ConfigurationError(("keys expire: --dry-run needs keys in a file; nothing is written without it",))
+        owner = approver_keys(found, approver) if approver else client_keys(found, client)
+        return print_expiry(owner, now, which, on)
+    file = ConfigurationFile.open("keys expire", config, environ)
+    owner = approver_keys(file.config, approver) if approver else client_keys(file.config, client)
+    return write_expiry(file, owner, Expiry(_chosen(owner.keys, which), _end("--on", on) or _now(now), now), dry_run)
 
 
 @app.command("rotate-state")
@@ -383,7 +393,7 @@ def print_keys(config: Config, layout: str, now: datetime) -> int:
 def print_expiry(owner: KeyOwner, now: datetime, which: str = "", on: str = "") -> int:
     """Print someone's keys as they must be written to end one of them after a day, as it was typed; without it the key
     ends now. An empty `which` is the only key. Nothing is changed."""
-    ends = _end("--on", on) or now.replace(microsecond=0)
+    ends = _end("--on", on) or _now(now)
     chosen = _chosen(owner.keys, which)
     depth = "  " if owner.role == "client" else "    "  # below `clients`, and below `approvals` and `approvers`
     say(f"{depth}- name: {flow(owner.name)}")
@@ -394,10 +404,69 @@ def print_expiry(owner: KeyOwner, now: datetime, which: str = "", on: str = "") 
         f"\nNothing was changed. Write this into the configuration instead of the {owner.role}'s present keys, and keep"
     )
     tell("the rest of its entry. A running proxy applies it within 5 seconds. Removing the key has the same effect.")
-    if all(key == chosen or (key.expires is not None and key.expires <= now) for key in owner.keys):
+    tell_without_keys(owner, chosen, now)
+    return OK
+
+
+def _now(now: datetime) -> datetime:
+    return now.replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """A key that is to expire, when, and what time it is."""
+
+    key: KeyConfig
+    ends: datetime
+    now: datetime
+
+
+def write_expiry(file: ConfigurationFile, owner: KeyOwner, expiry: Expiry, dry_run: bool) -> int:
+    """Let a key of a file expire. Raises `StartupError`, and then the file is as it was."""
+    values, path = file.values, ("clients",) if owner.role == "client" else ("approvals", "approvers")
+    entries = values["clients"] if owner.role == "client" else values["approvals"]["approvers"]
+    number = next(place for place, each in enumerate(entries) if each["name"] == owner.name)
+    entry, at, digest = entries[number], (*path, number), expiry.key.sha256
+    ends = Moment(written_end(expiry.ends))
+    place = next((place for place, each in enumerate(entry.get("keys") or ()) if _is(each["sha256"], digest)), None)
+    if place is None:
+        listed = Flow({"sha256": entry["key_sha256"], "expires": ends})
+        changed = {name: value for name, value in entry.items() if name != "key_sha256"} | {"keys": [listed]}
+    else:
+        keys = [*entry["keys"]]
+        keys[place] = {**keys[place], "expires": ends}
+        changed = {**entry, "keys": keys}
+
+    def edit(text: str) -> str:
+        if place is None:
+            return replace_entry(text, (*at, "key_sha256"), "keys", [listed])
+        return set_value(text, (*at, "keys", place), "expires", ends)
+
+    after = [*entries]
+    after[number] = changed
+    if owner.role == "client":
+        intended = {**values, "clients": after}
+    else:
+        intended = {**values, "approvals": {**values["approvals"], "approvers": after}}
+    file.finish(file.edited(edit, intended), dry_run=dry_run, answers=True)
+    if not dry_run:
+        when = "has expired" if expiry.ends <= expiry.now else f"expires: its last day is {ends}"
+        tell(
+            f"Key {short_id(digest)} of {owner.role} {owner.name} {when}. A running proxy applies it within 5 seconds."
+        )
+    tell_without_keys(owner, expiry.key, expiry.now)
+    return OK
+
+
+def _is(written: object, digest: str) -> bool:
+    return str(written).lower() == digest
+
+
+def tell_without_keys(owner: KeyOwner, expiring: KeyConfig, now: datetime) -> None:
+    """Tell that an owner has no other valid key than one that expires, if that is so."""
+    if all(key == expiring or (key.expires is not None and key.expires <= now) for key in owner.keys):
         who = f"{owner.role.capitalize()} {owner.name}"
         tell(f"{who} has no other valid key; make one with `ads-proxy keys new {owner.option}`.")
-    return OK
 
 
 def _chosen(keys: tuple[KeyConfig, ...], which: str) -> KeyConfig:

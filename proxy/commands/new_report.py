@@ -1,4 +1,4 @@
-"""A named report that `report add` writes to a configuration file."""
+"""A named report that `report add` writes to a configuration file, or `report remove` takes out of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.commands.terminal import OK, tell
-from proxy.commands.yaml_edits import Flow, add_entry
+from proxy.commands.yaml_edits import Flow, add_entry, remove_entry, without_entry
 from proxy.config import load
-from proxy.config.model.key_names import shown_names
+from proxy.config.model.key_names import did_you_mean, shown_names
 from proxy.errors import ConfigurationError
 from proxy.reports.presets import DAILY, find_problems
 from proxy.reports.store import ReportFolder, ReportFolderError
@@ -62,6 +62,26 @@ def add_report(file: ConfigurationFile, wanted: NewReport, dry_run: bool) -> int
     if not dry_run:
         for line in next_steps(load(file.path, file.environ), name, is_first=file.config.reports is None):
             tell(line)
+    return OK
+
+
+def remove_report(file: ConfigurationFile, name: str, dry_run: bool) -> int:
+    """Remove it. Raises `StartupError`, and then the file is as it was."""
+    file.refuse_variables("reports", "named")
+    named = file.config.reports.named if file.config.reports is not None else {}
+    if name not in named:
+        advice = did_you_mean(name, named) or f"; the reports are: {shown_names(named)}"
+        raise ConfigurationError((f"{file.command}: unknown report{advice}",))
+    place, values = ("reports", "named", name), file.values
+    text = file.edited(lambda text: remove_entry(text, place), without_entry(values, place))
+    file.finish(text, dry_run=dry_run, answers=True)
+    if dry_run:
+        return OK
+    tell(f"Removed: report {name}. A running proxy removes its results within seconds.")
+    if naming := [client.name for client in file.config.clients if name in (client.reports or ())]:
+        tell(f"note: `reports` of these clients still names it: {', '.join(naming)}")
+    if "reports" not in without_entry(values, place):
+        tell("note: `reports:` is no longer in the file: orders that Amazon throttles no longer wait in the proxy.")
     return OK
 
 

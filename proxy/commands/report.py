@@ -1,4 +1,4 @@
-"""`report`: Print a named report, or add one to the configuration.
+"""`report`: Print a named report; add one to the file, or remove it.
 
 `report NAME` is short for `report show NAME`.
 
@@ -114,6 +114,25 @@ def add(  # noqa: PLR0913 - each is an option of the command
         keep=keep_dir,
     )
     return add_report(file, wanted, dry_run)
+
+
+@app.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The report's name.", autocompletion=report_names)],
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    env_file: EnvFileOption = None,
+) -> int:
+    """Remove a named report from the configuration file.
+
+    The comment lines directly above it go, too. Nothing else in the file changes. A running proxy removes its results.
+
+    Example: ads-proxy report remove sp-daily --config proxy.yaml
+    """
+    from proxy.commands.configuration_file import ConfigurationFile
+    from proxy.commands.new_report import remove_report
+
+    return remove_report(ConfigurationFile.open("report remove", config, environment(env_file)), name, dry_run)
 
 
 @app.command("show")

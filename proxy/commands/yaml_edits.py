@@ -1,4 +1,4 @@
-"""Changes of a YAML text that people wrote: an item or an entry more, or an item less, and all other lines stay.
+"""Changes of a YAML text that people wrote: an item or an entry more, less or other, and all other lines stay.
 
 Pure: a text in, a text out. Places are found in the parsed document, and the text is changed there, so that comments,
 blank lines, order, spelling and line ends are as they were. New lines follow the style of their place: block or flow.
@@ -42,7 +42,7 @@ class Moment(str):
 # --- changes
 
 
-def add_item(text: str, path: Path, item: Mapping[str, Any]) -> str:
+def add_item(text: str, path: Path, item: Mapping[str, Any] | str) -> str:
     """The text with one more item at the end of a list, which may be missing or empty. Raises `NoPlace`."""
     found = _find(text, path)
     if not isinstance(found, yaml.SequenceNode) or not found.value:
@@ -89,6 +89,78 @@ def remove_item(text: str, path: Path) -> str:
     elif number:
         begin = items[number - 1].end_mark.index
     return text[:begin] + text[end:]
+
+
+def change_list(text: str, path: Path, wanted: Sequence[str]) -> str:
+    """The text with these texts in a list, which may be missing: `changed_list` tells in which order. Items that stay
+    keep their lines. Raises `NoPlace`."""
+    found = _find(text, path)
+    if found is None:
+        return add_entry(text, path[:-1], str(path[-1]), [*wanted])
+    if not isinstance(found, yaml.SequenceNode) or not all(isinstance(each, yaml.ScalarNode) for each in found.value):
+        raise NoPlace(f"`{path[-1]}` is no list of texts")
+    present = [str(each.value) for each in found.value]
+    for item in wanted:
+        if item not in present:
+            text = add_item(text, path, item)
+    for number in reversed(range(len(present))):
+        if present[number] not in wanted:
+            text = remove_item(text, (*path, number))
+    return text
+
+
+def changed_list(present: Sequence[Any], wanted: Sequence[str]) -> list[Any]:
+    """The values that `change_list` leads to: what stays in its order, then what is new."""
+    known = [str(each) for each in present]
+    kept = [each for each in present if str(each) in wanted]
+    return [*kept, *(each for each in dict.fromkeys(wanted) if each not in known)]
+
+
+def set_value(text: str, path: Path, key: str, value: str) -> str:
+    """The text with a single value under a key of a mapping, new or in the place of another one. Raises `NoPlace`."""
+    present = _find(text, (*path, key))
+    if present is None:
+        return add_entry(text, path, key, value)
+    if not isinstance(present, yaml.ScalarNode) or present.style in ("|", ">") or not present.value:
+        raise NoPlace(f"`{key}` is no single value")
+    return text[: present.start_mark.index] + _scalar(value) + text[present.end_mark.index :]
+
+
+def remove_entry(text: str, path: Path) -> str:
+    """The text without a key of a mapping, and without the comment lines directly above it; a mapping that held nothing
+    else goes with it. Raises `NoPlace`."""
+    if not path:
+        raise NoPlace("the file holds nothing else")
+    holder = _find(text, path[:-1])
+    if not isinstance(holder, yaml.MappingNode):
+        raise NoPlace("it is in no mapping")
+    pairs = holder.value
+    number = next((place for place, (key, _) in enumerate(pairs) if key.value == path[-1]), None)
+    if number is None:
+        raise NoPlace(f"no `{path[-1]}`")
+    if len(pairs) == 1:
+        return remove_entry(text, path[:-1])
+    key, value = pairs[number]
+    if not holder.flow_style:
+        lines, line, column = _Lines(text), key.start_mark.line, key.start_mark.column
+        if not lines.begins_at(line, column):
+            raise NoPlace(f"`{path[-1]}` is next to the dash of its item")
+        return lines.without(lines.with_comments_above(line, column), lines.behind(value, column))
+    begin, end = key.start_mark.index, value.end_mark.index
+    if number + 1 < len(pairs):
+        end = pairs[number + 1][0].start_mark.index
+    else:
+        begin = pairs[number - 1][1].end_mark.index
+    return text[:begin] + text[end:]
+
+
+def without_entry(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The values that `remove_entry` leads to. Mappings alone are on the path."""
+    key, *rest = map(str, path)
+    if not rest:
+        return {name: value for name, value in values.items() if name != key}
+    inner = without_entry(values[key], tuple(rest))
+    return {**values, key: inner} if inner else without_entry(values, (key,))
 
 
 def replace_entry(text: str, path: Path, key: str, items: Sequence[Mapping[str, Any]]) -> str:
@@ -184,6 +256,10 @@ class _Lines:
             line -= 1
         return line
 
+    def begins_at(self, line: int, column: int) -> bool:
+        """Whether nothing but spaces is in front of a column."""
+        return not self._lines[line][:column].strip(" ")
+
     def insert(self, line: int, column: int, new: Iterable[str]) -> str:
         """The text with lines in front of a line, indented as far as a column."""
         before, behind = self._lines[:line], self._lines[line:]
@@ -246,8 +322,8 @@ def _entry(key: str, value: Any) -> list[str]:
     return [f"{_scalar(key)}: {flow(value)}"]
 
 
-def _item(item: Mapping[str, Any]) -> list[str]:
-    if isinstance(item, Flow):
+def _item(item: Mapping[str, Any] | str) -> list[str]:
+    if isinstance(item, Flow | str):
         return [f"- {flow(item)}"]
     lines = [line for pair in item.items() for line in _entry(*pair)]
     return [f"{'- ' if not number else '  '}{line}" for number, line in enumerate(lines)]

@@ -44,7 +44,8 @@ def test_an_account_of_the_same_application_needs_a_name_alone(folder: Path) -> 
     after = (folder / "proxy.yaml").read_text()
     assert after == before.replace("\n# The key for console", f"{GLOBEX}\n# The key for console")
     assert result.stdout == "Added: account globex in proxy.yaml\n"
-    assert "Add it to the `accounts` of these clients, if they may use it: tool." in result.stderr
+    assert "These clients may not use it yet: tool. To permit it:\n" in result.stderr
+    assert "  ads-proxy client allow tool --account globex --config proxy.yaml\n" in result.stderr
     assert result.stderr.endswith(
         "Next:\n  ads-proxy login globex --config proxy.yaml\n  ads-proxy check --config proxy.yaml\n"
     )
@@ -166,7 +167,7 @@ def test_what_others_write_while_a_person_is_asked_stays(
     monkeypatch.setattr("proxy.commands.account.answer_account", answer)
     given = ProvidedAnswers("other", "globex", None, None, folder / "secret", folder / "token")
     with contextlib.suppress(StartupError):
-        add_account(folder / "proxy.yaml", {}, given, asks=False)
+        add_account(folder / "proxy.yaml", {}, given, (), asks=False)
     assert (folder / name).read_text().endswith(lasts)
 
 
@@ -184,7 +185,7 @@ def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypat
     monkeypatch.setattr("proxy.commands.configuration_file.load", load_once)
     given = ProvidedAnswers("other", "globex", None, None, folder / "secret", folder / "token")
     with pytest.raises(ConfigurationError):
-        add_account(folder / "proxy.yaml", {}, given, asks=False)
+        add_account(folder / "proxy.yaml", {}, given, (), asks=False)
     assert (folder / "proxy.yaml").read_text() == before
     assert sorted(path.name for path in (folder / "secrets").iterdir()) == [
         "admin-key",
@@ -192,3 +193,117 @@ def test_a_result_that_is_no_configuration_is_taken_back(folder: Path, monkeypat
         "main-refresh-token",
     ]
     assert not list(folder.glob(".ads-proxy-*"))
+
+
+def test_an_account_is_permitted_to_clients_as_it_is_added(folder: Path) -> None:
+    """In the same write; a client without a limit is named as one that may use all."""
+    text = (folder / "proxy.yaml").read_text()
+    more = [
+        f"  - {{name: free, key_sha256: {'ab' * 32}}}",
+        f"  - {{name: third, key_sha256: {'ac' * 32}, accounts: [main]}}",
+    ]
+    (folder / "proxy.yaml").write_text(text.replace("\nclients:\n", "\n".join(("\nclients:", *more, ""))))
+    given = ("--client-id", FIRST, "--client", "tool", "--client", "free")
+    result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", *given)
+    assert result.returncode == 0, result.stderr
+    after = {client.name: client.accounts for client in load(folder / "proxy.yaml", {}).clients}
+    assert after == {"tool": ("main", "globex"), "free": None, "third": ("main",)}
+    for told in (
+        "It is in the `accounts` of: tool.\n",
+        "These clients may use all accounts: free.\n",
+        "These clients may not use it yet: third. To permit it:\n",
+    ):
+        assert told in result.stderr
+
+
+def test_an_account_is_not_added_for_an_unknown_client(folder: Path) -> None:
+    """Nothing is written."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    given = ("--client-id", FIRST, "--client", "tol")
+    result = run(folder, "account", "add", "globex", "--config", "proxy.yaml", *given)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "account add: --client: unknown client; did you mean 'tool'?" in result.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+REMOVING = """\
+accounts:
+  main: {client_id: x, client_secret: s}
+  # The other one.
+  other:
+    client_id: x
+    client_secret: {file: secrets/other-client-secret}
+    # its region
+    region: eu
+  third: {client_id: x, client_secret: s}
+routes:
+  brand: {account: third}
+clients:
+  - {name: tool, key_sha256: DIGEST, accounts: [main, third]}
+  - {name: only, key_sha256: DIGESU, accounts: [third]}
+reports:
+  keep: {dir: kept}
+  named:
+    sp-daily: {account: third, order: {preset: spCampaigns, columns: [cost]}, at: "06:00"}
+""".replace("DIGEST", "ab" * 32).replace("DIGESU", "cd" * 32)
+
+
+@pytest.fixture
+def removing(tmp_path: Path) -> Path:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "other-client-secret").write_text("canary\n")
+    (tmp_path / "proxy.yaml").write_text(REMOVING)
+    return tmp_path / "proxy.yaml"
+
+
+def test_an_account_is_removed_with_its_comment(removing: Path) -> None:
+    """The rest stays byte for byte; its secret file is named, and stays as well."""
+    dry = run(removing.parent, "account", "remove", "other", "--dry-run", "--config", "proxy.yaml")
+    assert (dry.returncode, removing.read_text(), dry.stderr) == (0, REMOVING, "Nothing was written.\n")
+    ended = run(removing.parent, "account", "remove", "other", "--config", "proxy.yaml")
+    assert (ended.returncode, ended.stdout) == (0, dry.stdout)
+    begin, end = REMOVING.index("  # The other"), REMOVING.index("  third:")
+    assert removing.read_text() == REMOVING[:begin] + REMOVING[end:]
+    assert "No longer used: secrets/other-client-secret\n" in ended.stderr
+    assert (removing.parent / "secrets" / "other-client-secret").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "problems"),
+    [
+        ("thrd", ["unknown account; did you mean 'third'?"]),
+        (
+            "third",
+            [
+                "client tool may use third; "
+                "`ads-proxy client edit tool --account main --config proxy.yaml` changes that",
+                "client only may use third; `ads-proxy client remove only --config proxy.yaml` changes that",
+                "route brand leads to third; change or remove it in the file by hand",
+                "report sp-daily is of third; `ads-proxy report remove sp-daily --config proxy.yaml` removes it",
+            ],
+        ),
+    ],
+)
+def test_an_account_that_is_used_stays(removing: Path, name: str, problems: list[str]) -> None:
+    """Each use is named, with the command that ends it."""
+    ended = run(removing.parent, "account", "remove", name, "--config", "proxy.yaml")
+    assert (ended.returncode, ended.stdout, removing.read_text()) == (2, "", REMOVING)
+    assert ended.stderr.splitlines() == [f"ads-proxy: account remove: {problem}" for problem in problems]
+
+
+def test_the_only_account_stays(folder: Path) -> None:
+    """Without one there is no proxy."""
+    ended = run(folder, "account", "remove", "main", "--config", "proxy.yaml")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "ads-proxy: account remove: main is the only account; add another one first\n",
+    )
+
+
+def test_an_account_of_another_file_is_not_in_this_one(removing: Path) -> None:
+    """The message leads to accounts_from."""
+    (removing.parent / "more.yaml").write_text("accounts:\n  fourth: {client_id: x, client_secret: s}\n")
+    removing.write_text(f"accounts_from: [more.yaml]\n{REMOVING}")
+    ended = run(removing.parent, "account", "remove", "fourth", "--config", "proxy.yaml")
+    assert ended.returncode == 2
+    assert "fourth is not in proxy.yaml, but in a file of accounts_from" in ended.stderr

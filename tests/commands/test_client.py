@@ -1,4 +1,4 @@
-"""`client add` and `client remove`: what is in force afterwards, what is shown, and what stays as it was."""
+"""`client add`, `edit`, `allow` and `remove`: what is in force afterwards, what is shown, and what stays as it was."""
 
 from __future__ import annotations
 
@@ -215,3 +215,106 @@ def test_a_link_stays_one(path: Path) -> None:
         assert run(path.parent, "client", "remove", "agent", "--config", "proxy.yaml").returncode == 0
     assert path.is_symlink()
     assert [*clients(path)] == ["reporting"]
+
+
+LIMITED = TEXT.replace(
+    f"    key_sha256: {DIGESTS['DIGESU']}\n",
+    f"    key_sha256: {DIGESTS['DIGESU']}  # its key\n    access: read  # no more\n"
+    "    accounts:\n      - main  # the shop's\n"
+    '    profiles: ["1"]\n',
+)
+
+
+@pytest.fixture
+def limited(path: Path) -> Path:
+    path.write_text(LIMITED)
+    return path
+
+
+def changes(printed: str) -> list[str]:
+    """The lines of a difference that go, and those that come."""
+    return [line for line in printed.splitlines()[2:] if line[0] in "+-"]
+
+
+def test_the_limits_of_a_client_are_changed(limited: Path) -> None:
+    """What is named takes the place of what was there; keys, other limits and comments stay."""
+    given = ("--access", "write", "--account", "main", "--account", "other", "--profile", "2", "--method", "GET")
+    ended = run(limited.parent, "client", "edit", "agent", *given, "--config", "proxy.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert changes(ended.stdout) == [
+        "-    access: read  # no more",
+        "+    access: write  # no more",
+        '-    profiles: ["1"]',
+        "+      - other",
+        '+    profiles: ["2"]',
+        "+    methods: [GET]",
+    ]
+    assert "canary" not in ended.stdout
+    agent = clients(limited)["agent"]
+    assert (agent.access, agent.accounts, agent.profiles, agent.methods) == (
+        "write",
+        ("main", "other"),
+        ("2",),
+        ("GET",),
+    )
+    assert agent.key_sha256 == DIGESTS["DIGESU"]
+
+
+def test_a_limit_of_a_client_goes(limited: Path) -> None:
+    """It may use all then."""
+    given = ("--unset", "profiles", "--unset", "accounts", "--unset", "paths")
+    assert run(limited.parent, "client", "edit", "agent", *given, "--config", "proxy.yaml").returncode == 0
+    agent = clients(limited)["agent"]
+    assert (agent.accounts, agent.profiles, agent.access) == (None, None, "read")
+
+
+def test_a_client_is_permitted_more(limited: Path) -> None:
+    """What it has stays; a limited client gets what it lacks; nothing is written where it has all that already."""
+    given = ("--account", "other", "--profile", "2", "--report", "sp-*", "--unscoped-path", "/v2/profiles")
+    ended = run(limited.parent, "client", "allow", "agent", *given, "--config", "proxy.yaml")
+    assert ended.returncode == 0, ended.stderr
+    agent = clients(limited)["agent"]
+    assert (agent.accounts, agent.profiles, agent.reports) == (("main", "other"), ("1", "2"), ("sp-*",))
+    assert (agent.unscoped_paths, agent.access) == (("/v2/profiles",), "read")
+    before = limited.read_text()
+    again = run(limited.parent, "client", "allow", "agent", "--account", "main", "--config", "proxy.yaml")
+    assert (again.returncode, again.stdout, limited.read_text()) == (0, "", before)
+    assert again.stderr == "Unchanged: client agent has these limits already.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("edit", "agent"), "client edit: nothing to change; give an option, such as --access report"),
+        (("edit", "agnt", "--access", "read"), "client edit: unknown client; did you mean 'agent'?"),
+        (("edit", "agent", "--unset", "acounts"), "client edit: --unset: unknown limit; did you mean 'accounts'?"),
+        (
+            ("edit", "agent", "--unset", "accounts", "--account", "main"),
+            "client edit: --unset accounts and --account: give one of them",
+        ),
+        (("edit", "agent", "--account", "nobody"), "clients[1].accounts"),
+        (("allow", "agent"), "client allow: nothing to permit; give an option, such as --account NAME"),
+        (("allow", "agent", "--path", "/x"), "client allow: agent has no `paths`, so it may use all already; "),
+        (
+            ("allow", "reporting", "--profile", "1"),
+            "client allow: reporting has no `profiles`, so it may use all already",
+        ),
+        (
+            ("allow", "reporting", "--unscoped-path", "/x"),
+            "client allow: reporting has neither profiles nor account_ids",
+        ),
+    ],
+)
+def test_limits_that_make_no_sense_change_nothing(limited: Path, arguments: tuple[str, ...], problem: str) -> None:
+    """One line with the reason, and what to do."""
+    ended = run(limited.parent, "client", *arguments, "--config", "proxy.yaml")
+    assert (ended.returncode, ended.stdout, limited.read_text()) == (2, "", LIMITED)
+    assert problem in ended.stderr
+
+
+@pytest.mark.parametrize("command", [("edit", "agent", "--access", "write"), ("allow", "agent", "--profile", "2")])
+def test_limits_in_a_dry_run_stay(limited: Path, command: tuple[str, ...]) -> None:
+    """The difference is the answer."""
+    ended = run(limited.parent, "client", *command, "--dry-run", "--config", "proxy.yaml")
+    assert (ended.returncode, limited.read_text(), ended.stderr) == (0, LIMITED, "Nothing was written.\n")
+    assert len(changes(ended.stdout)) == 2

@@ -116,6 +116,65 @@ def test_what_to_write_to_end_a_key_is_printed(
     assert ("has no other valid key" in printed.err) is (asked[0] == "free")
 
 
+def changes(printed: str) -> list[str]:
+    """The lines of a difference that go, and those that come."""
+    return [line for line in printed.splitlines()[2:] if line[0] in "+-"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expires"),
+    [
+        (("reporting", "abab", "--on", "2026-12-01"), ["2026-12-01", "never"]),
+        (("reporting", "old pod", "--on", "2026-12-01T08:00:00+01:00"), ["2026-12-01T07:00:00Z", "never"]),
+        (("reporting", "acac", "--on", "2028-01-01"), ["2027-01-31", "2028-01-01"]),
+        (("free", "--on", "2028-01-01"), ["2028-01-01"]),
+    ],
+)
+@pytest.mark.usefixtures("configured")
+def test_the_expiry_of_a_key_is_written(tmp_path: Path, asked: tuple[str, ...], expires: list[str]) -> None:
+    """Of this key alone; a single `key_sha256` becomes a list. A dry run shows the same difference."""
+    path = tmp_path / "proxy.yaml"
+    before = load(path, {}).clients
+    dry = run(tmp_path, "keys", "expire", *asked, "--dry-run", "--config", "proxy.yaml")
+    assert (dry.returncode, path.read_text()) == (0, TEXT), dry.stderr
+    ended = run(tmp_path, "keys", "expire", *asked, "--config", "proxy.yaml")
+    assert (ended.returncode, ended.stdout) == (0, dry.stdout), ended.stderr
+    for old, new in zip(before, load(path, {}).clients, strict=True):
+        assert [(key.sha256, key.note) for key in new.all_keys] == [(key.sha256, key.note) for key in old.all_keys]
+        if new.name == asked[0]:
+            assert [shown_end(key.expires) for key in new.all_keys] == expires
+        else:
+            assert new == old
+    assert ("has no other valid key" in ended.stderr) is (asked[0] == "free")
+    assert len(changes(ended.stdout)) <= 3
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_key_expires_at_once(tmp_path: Path) -> None:
+    """Without a day. Twice does no harm."""
+    for _ in range(2):
+        ended = run(tmp_path, "keys", "expire", "free", "--config", "proxy.yaml")
+        assert ended.returncode == 0, ended.stderr
+        assert "of client free has expired. A running proxy applies it within 5 seconds." in ended.stderr
+    (free,) = (client for client in load(tmp_path / "proxy.yaml", {}).clients if client.name == "free")
+    assert free.all_keys[0].expires is not None
+    assert free.all_keys[0].expires <= datetime.now(UTC)
+
+
+def test_keys_that_variables_set_are_printed(tmp_path: Path) -> None:
+    """No file has them; --dry-run would promise one."""
+    environ = {
+        "ADS_PROXY_ACCOUNTS": "{a: {client_id: x, client_secret: s}}",
+        "ADS_PROXY_CLIENTS": f"[{{name: free, key_sha256: {FREE}}}]",
+    }
+    ended = run_ready(tmp_path, ("keys", "expire", "free", "--on", "2028-01-01"), environ)
+    assert (ended.returncode, "Nothing was changed" in ended.stderr) == (0, True)
+    assert yaml.safe_load(ended.stdout)[0]["name"] == "free"
+    dry = run_ready(tmp_path, ("keys", "expire", "free", "--dry-run"), environ)
+    assert (dry.returncode, dry.stdout) == (2, "")
+    assert "keys expire: --dry-run needs keys in a file" in dry.stderr
+
+
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
@@ -390,8 +449,10 @@ def test_an_old_key_of_an_approver_ends_as_the_new_one_tells(
     assert suggested == "ads-proxy keys expire --approver ben 121212121212"
     ended = run(tmp_path, *suggested.split()[1:], "--config", "proxy.yaml")
     assert ended.returncode == 0
-    assert ended.stdout.startswith("    - name: ben\n")
-    assert ended.stdout.count("expires") == 1
+    assert len(changes(ended.stdout)) == 2
+    assert "Key 121212121212 of approver ben has expired" in ended.stderr
+    ben = load(tmp_path / "proxy.yaml", {}).approvals.approvers[-1]
+    assert [key.expires is None for key in ben.keys] == [False, True]
 
 
 @pytest.mark.parametrize(

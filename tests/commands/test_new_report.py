@@ -122,3 +122,58 @@ def test_each_preset_has_a_name_that_a_report_can_have(preset: str) -> None:
     assert NAME.fullmatch(name)
     assert name == name.lower()
     assert name.replace("-", "") == preset.lower()
+
+
+NAMED = (
+    TEXT
+    + """\
+clients:
+  - {name: excel, key_sha256: DIGEST, reports: [sp-daily, 'sb-*']}
+reports:
+  duplicates: reuse
+  named:
+    # Each morning.
+    sp-daily: {account: main, order: {preset: spCampaigns, columns: [cost]}, at: "06:00"}
+    # Each hour.
+    sb-hourly: {account: main, order: {preset: sbCampaigns, columns: [cost]}, every: 1h}
+""".replace("DIGEST", "ab" * 32)
+)
+
+
+def test_a_report_is_removed_with_its_comment(path: Path) -> None:
+    """The other one stays; a client that names it is told. The last one goes with `named`."""
+    path.write_text(NAMED)
+    ended = run(path.parent, "report", "remove", "sp-daily", "--config", "proxy.yaml")
+    assert ended.returncode == 0, ended.stderr
+    begin, end = NAMED.index("    # Each morning"), NAMED.index("    # Each hour")
+    assert path.read_text() == NAMED[:begin] + NAMED[end:]
+    assert "-    # Each morning." in ended.stdout
+    assert ended.stderr.splitlines() == [
+        "Removed: report sp-daily. A running proxy removes its results within seconds.",
+        "note: `reports` of these clients still names it: excel",
+    ]
+    assert run(path.parent, "report", "remove", "sb-hourly", "--config", "proxy.yaml").returncode == 0
+    assert path.read_text() == NAMED[: NAMED.index("  named:")]
+
+
+def test_the_section_of_the_last_report_goes_with_it(path: Path) -> None:
+    """If it held nothing else; what that changes is told. A dry run writes nothing."""
+    assert run(path.parent, "report", "add", "spCampaigns", "--config", "proxy.yaml").returncode == 0
+    before = path.read_text()
+    dry = run(path.parent, "report", "remove", "sp-campaigns", "--dry-run", "--config", "proxy.yaml")
+    assert (dry.returncode, dry.stderr, path.read_text()) == (0, "Nothing was written.\n", before)
+    ended = run(path.parent, "report", "remove", "sp-campaigns", "--config", "proxy.yaml")
+    assert (ended.returncode, path.read_text().rstrip("\n")) == (0, TEXT.rstrip("\n"))
+    assert "orders that Amazon throttles no longer wait in the proxy" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("sp-dayly", "unknown report; did you mean 'sp-daily'?"), ("zzz", "the reports are: sp-daily, sb-hourly")],
+)
+def test_an_unknown_report_is_not_removed(path: Path, name: str, problem: str) -> None:
+    """The file stays."""
+    path.write_text(NAMED)
+    ended = run(path.parent, "report", "remove", name, "--config", "proxy.yaml")
+    assert (ended.returncode, path.read_text()) == (2, NAMED)
+    assert problem in ended.stderr

@@ -17,9 +17,14 @@ from proxy.commands.yaml_edits import (
     add_entry,
     add_item,
     append_lines,
+    change_list,
+    changed_list,
     flow,
+    remove_entry,
     remove_item,
     replace_entry,
+    set_value,
+    without_entry,
 )
 from proxy.config.reading.document import parse_document
 
@@ -228,3 +233,91 @@ def test_no_other_line_changes(items: list[dict[str, Any]], is_flow: bool, rando
     assert remove_item(added, ("c", len(items))) == text
     number = random.randrange(len(items))
     assert read(remove_item(text, ("c", number))) == {**read(text), "c": items[:number] + items[number + 1 :]}
+
+
+CLIENT = "clients:\n  - name: x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "after"),
+    [
+        ("    a: [p, q]  # A\n", ["q", "r"], "    a: [q, r]  # A\n"),
+        ("    a: [p]\n    b: 1\n", ["q"], "    a: [q]\n    b: 1\n"),
+        ("    a:\n      - p  # P\n      # about q\n      - q\n", ["p", "r"], "    a:\n      - p  # P\n      - r\n"),
+        ("    a:\n    - p\n    b: 1\n", ["p", "7"], '    a:\n    - p\n    - "7"\n    b: 1\n'),
+        ("    a: []  # none\n", ["p"], "    a:  # none\n      - p\n"),
+        ("    b: 1  # B\n", ["p", "*/x"], '    b: 1  # B\n    a: [p, "*/x"]\n'),
+        ("    a: [1, 2]\n", ["2", "3"], '    a: [2, "3"]\n'),
+    ],
+)
+def test_a_list_gets_other_texts(text: str, wanted: list[str], after: str) -> None:
+    """Items that stay keep line, order and comment; the values are those that are told beforehand."""
+    changed = change_list(CLIENT + text, ("clients", 0, "a"), wanted)
+    assert changed == CLIENT + after
+    before = read(CLIENT + text)["clients"][0].get("a") or []
+    assert read(changed)["clients"][0]["a"] == changed_list(before, wanted)
+
+
+@pytest.mark.parametrize("text", ["    a: p\n", "    a: [{b: 1}]\n", "    a: {b: 1}\n"])
+def test_what_is_no_list_of_texts_has_no_place_for_one(text: str) -> None:
+    """It is not replaced by something else."""
+    with pytest.raises(NoPlace):
+        change_list(CLIENT + text, ("clients", 0, "a"), ["q"])
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("    a: old  # A\n", "    a: new  # A\n"),
+        ("    a: 'old'\n    b: 1\n", "    a: new\n    b: 1\n"),
+        ("    b: 1  # B\n", "    b: 1  # B\n    a: new\n"),
+    ],
+)
+def test_a_single_value_is_replaced_or_new(text: str, after: str) -> None:
+    """The comment behind it stays."""
+    assert set_value(CLIENT + text, ("clients", 0), "a", "new") == CLIENT + after
+
+
+def test_a_value_of_an_item_in_flow_style_is_replaced_or_new() -> None:
+    """Within its braces."""
+    assert set_value("a: [{b: 1, c: d}]\n", ("a", 0), "c", "e") == "a: [{b: 1, c: e}]\n"
+    assert set_value("a: [{b: 1}]  # A\n", ("a", 0), "c", Moment("2027-01-31")) == "a: [{b: 1, c: 2027-01-31}]  # A\n"
+
+
+@pytest.mark.parametrize("text", ["    a: [p]\n", "    a: |\n      p\n", "    a:\n"])
+def test_what_is_no_single_value_is_not_replaced(text: str) -> None:
+    """A list, lines of text, nothing."""
+    with pytest.raises(NoPlace):
+        set_value(CLIENT + text, ("clients", 0), "a", "new")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "after"),
+    [
+        ("a:\n  # of b\n  b: 1\n    # deeper\n  c: 2\n", ("a", "b"), "a:\n  c: 2\n"),
+        ("a:\n  b:\n    x: 1\n  # of c\n  c: 2\n", ("a", "b"), "a:\n  # of c\n  c: 2\n"),
+        ("a: {b: 1, c: 2}  # A\n", ("a", "b"), "a: {c: 2}  # A\n"),
+        ("a: {b: 1, c: 2}\n", ("a", "c"), "a: {b: 1}\n"),
+        ("d: 1\na:\n  b:\n    c: 2\n", ("a", "b", "c"), "d: 1\n"),
+        ("d: 1\n# Its own.\na: {b: {c: 2}}\n", ("a", "b", "c"), "d: 1\n"),
+    ],
+)
+def test_a_key_is_removed_with_its_comment(text: str, path: Path, after: str) -> None:
+    """And mappings that held nothing else; the values are those that are told beforehand."""
+    assert remove_entry(text, path) == after
+    assert read(after) == without_entry(read(text), path)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a: {b: 1, c: 2}\n", ("a", "d")),
+        ("a: [1]\n", ("a", "b")),
+        ("a:\n  - b: 1\n    c: 2\n", ("a", 0, "b")),
+        ("a: 1\n", ("a",)),
+    ],
+)
+def test_a_key_that_cannot_be_removed_has_no_place(text: str, path: Path) -> None:
+    """It is missing, in no mapping, next to a dash, or the only one of the file."""
+    with pytest.raises(NoPlace):
+        remove_entry(text, path)

@@ -67,3 +67,16 @@ def test_a_report_is_ordered_once_it_is_written(amazon: SimulatedAmazon, tmp_pat
         running.told("report_run_started", report="sp-campaigns")
         listed = json.loads(running.get("/-/reports", {"X-Ads-Proxy-Key": KEY})[1])["reports"]
         assert [(each["name"], each["account"]) for each in listed] == [("sp-campaigns", "acme")]
+
+
+def test_changed_limits_and_expired_keys_are_in_force(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """A client gets less and more by command, and its key expires; the program is not restarted."""
+    with serving(tmp_path, amazon.configuration(clients=[CLIENT])) as running:
+        running.until_ready()
+        change(tmp_path, "client", "edit", "tool", "--path", "/sp/*")
+        running.until(lambda: status(running, KEY) == 403)
+        change(tmp_path, "client", "allow", "tool", "--path", "/v2/*")
+        running.until(lambda: status(running, KEY) == 200)
+        change(tmp_path, "keys", "expire", "tool")
+        running.until(lambda: status(running, KEY) == 401)
+        assert running.events("config_reloaded", success=False) == []
