@@ -73,10 +73,10 @@ async def test_a_get_turns_back_in_three_places(new: bool) -> None:
 
 
 async def test_a_new_decision_asks_each_room_of_capabilities_at_most_twice() -> None:
-    """For a session, for gates and taps, and what freezes it; from there, the way leads only down."""
+    """For a session, and for gates and taps; from there, the way leads only down."""
     steps = (await walk_of_a_get(new=True)).steps
     asked = [step for step in steps if step.rooms in CAPABILITIES]
-    assert {step.function.rpartition(".")[2] for step in asked} == {"place", "plug", "refusal"}
+    assert {step.function.rpartition(".")[2] for step in asked} == {"place", "plug"}
     beyond = [step for step in steps if step not in asked and CAPABILITIES & set(pairwise(step.chain))]
     assert not [step for step in beyond if step.turns_back]
 

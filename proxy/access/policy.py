@@ -10,7 +10,8 @@ of operations has it, and nothing else (docs/reference/permissions.md, Limited c
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+import re
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.access.client_keys import ClientKey, stand_for_certificate
@@ -18,6 +19,7 @@ from proxy.access.json_body import find_odd_form
 from proxy.access.own_accounts import OwnAccounts, check_count, find_foreign_name, sent_account_ids
 from proxy.access.paths import PathPattern, unambiguous_path
 from proxy.errors import NotPermitted, Refused, TooManyParameters, UnacceptablePath
+from proxy.events import UNKNOWN
 from proxy.routing.ads_account import SCOPE, any_names_account, names_account, sent_ads_account, sent_scope
 from proxy.routing.mcp_session import (
     ACCOUNT_HEADER,
@@ -26,7 +28,15 @@ from proxy.routing.mcp_session import (
     McpSession,
     elsewhere,
 )
-from proxy.routing.operations import PERMITTED_EFFECTS, AccountRule, Effect, Operation, ScopeRule
+from proxy.routing.operations import (
+    PERMITTED_EFFECTS,
+    PLACEHOLDER,
+    PUBLISHED,
+    AccountRule,
+    Effect,
+    Operation,
+    ScopeRule,
+)
 from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
 from proxy.strict_json import AlikeNames, TooCostly
@@ -98,6 +108,9 @@ _MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
 _FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN, TargetKind.APPROVALS))
 _ACCOUNTS = b"accounts"
+_UNIFIED = b"/adsApi/"
+ACCOUNT_HEADER_OF_READS = "Amazon-Ads-AccountId"
+"""The account header of reads that the table lacks."""
 _AMC = b"amc"
 _MAX_REMEMBERED = 2048
 """Operations: more than any table of them has."""
@@ -281,7 +294,7 @@ def _evaluate_operation(policy: Policy, asked: RequestSummary, destination: Dest
         return _evaluate_mcp(policy, asked, destination)
     if policy.access is Effect.WRITE and not policy.limited_by:
         return policy.leave
-    effect = Effect.WRITE if asked.operation is None else asked.operation.effect
+    effect = _effect_of(asked)
     if effect not in PERMITTED_EFFECTS[policy.access]:
         return _forbid(
             "access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(asked.operation)}."
@@ -289,6 +302,11 @@ def _evaluate_operation(policy: Policy, asked: RequestSummary, destination: Dest
     if not policy.limited_by or asked.kind is TargetKind.REPORTS:
         return policy.leave
     return _evaluate_limits(policy, asked, destination)
+
+
+def _effect_of(asked: RequestSummary) -> Effect:
+    """What it does at Amazon; a write where nothing proves that it does less."""
+    return Effect.WRITE if asked.effect == UNKNOWN else Effect(asked.effect)
 
 
 def _too_much(operation: Operation | None) -> str:
@@ -334,11 +352,11 @@ def _evaluate_limits(policy: Policy, asked: RequestSummary, destination: Destina
         return policy.by_body
     if asked.api is not None and asked.api.has_sessions:
         return _evaluate_fixed(policy, fields, destination.query)
-    ungoverned = _ungoverned(operation)
-    if operation is None or ungoverned:
+    ungoverned = _why_unknown_ungoverned(asked) if operation is None else _why_ungoverned(operation)
+    if ungoverned:
         open_path = "an operator can name its path in `unscoped_paths`"
         return _forbid(policy.limited_by, f"Client {policy.name} is limited, and {ungoverned}; {open_path}.")
-    return _evaluate_governed(policy, fields, operation)
+    return _evaluate_governed(policy, fields, operation or _stand_in(asked))
 
 
 def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
@@ -348,15 +366,70 @@ def _foreign_profile(policy: Policy, scope: bytes) -> Verdict:
     return _forbid("profiles", f"Client {policy.name} may not use profile {shown}.")
 
 
-def _ungoverned(operation: Operation | None) -> str:
-    """Why neither Scope nor account id governs an operation, empty where one can."""
-    if operation is None:
-        return "this method and path are not in Amazon's specifications, so the accounts that they reach are unknown"
-    return _why_ungoverned(operation)
+def _why_unknown_ungoverned(asked: RequestSummary) -> str:
+    """Why neither Scope nor account id governs a request that the table lacks, empty where one can.
+
+    One that reads is governed by the client's own Scope or account id, which Amazon checks, as long as its path has
+    nothing that could name another account, or a list of accounts.
+    """
+    unknown = "this method and path are not in Amazon's specifications, and"
+    if asked.effect != Effect.READ:
+        return f"{unknown} so the accounts that they reach are unknown"
+    segments = tuple(segment.lower() for segment in asked.segments)
+    if _has_row(segments):
+        return "Amazon's specifications have no such method of this path"
+    if not _WORDS.fullmatch(asked.unknown_path):
+        return f"{unknown} the path has a part that may name an account"
+    if _ABOVE_ACCOUNTS.search(asked.unknown_path) or not _ungoverned_words().isdisjoint(segments):
+        return f"{unknown} the path has a word that may stand for other accounts"
+    return ""
+
+
+_WORDS = re.compile(rb"(?:/(?:[A-Za-z]{2,40}|v[0-9]))+")
+"""A path of words and a version, none of which can be an identifier."""
+_ABOVE_ACCOUNTS = re.compile(
+    rb"account|advertiser|profile|manager|entit|instance|seller|vendor|brand|agenc|partner|amc|mcp|adm/"
+    rb"|user|member|invit|role|permission|bill|invoice|payment|terms|token|agreement|report",
+    re.IGNORECASE,
+)
+"""What a path holds that may list accounts, or may be one of those that Amazon does not choose by Scope."""
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _has_row(segments: tuple[bytes, ...]) -> bool:
+    """Whether the table has a path of these segments, in lower case, with any method."""
+    return any(
+        len(row.segments) == len(segments)
+        and all(mine in (PLACEHOLDER, theirs) for mine, theirs in zip(_lower(row), segments, strict=True))
+        for row in PUBLISHED
+    )
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _lower(row: Operation) -> tuple[bytes, ...]:
+    return tuple(segment.lower() for segment in row.segments)
+
+
+@cache
+def _ungoverned_words() -> frozenset[bytes]:
+    """The words of paths, in lower case, that no operation has which a Scope or an account id governs: a newer path
+    with one of them is probably not governed either."""
+    words: dict[bool, set[bytes]] = {True: set(), False: set()}
+    for row in PUBLISHED:
+        words[bool(_why_ungoverned(row))].update(segment.lower() for segment in row.segments)
+    return frozenset(words[True] - words[False])
+
+
+def _stand_in(asked: RequestSummary) -> Operation:
+    """What governs a read that the table lacks: on the unified API the account id alone, elsewhere the Scope, too."""
+    unified = asked.unknown_path.startswith(_UNIFIED)
+    scope = ScopeRule.NEVER if unified else ScopeRule.OPTIONAL
+    return Operation("GET", "/", "", scope, AccountRule.OPTIONAL, ACCOUNT_HEADER_OF_READS, Effect.READ)
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
 def _why_ungoverned(operation: Operation) -> str:
+    """Why neither Scope nor account id governs an operation, empty where one can."""
     if operation.template in _REPORTS_OF_BODIES:
         if operation.template == ORDER_OF_REPORTS:
             return "reports of the unified API name their accounts in the body, and this client has no account ids"

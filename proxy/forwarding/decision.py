@@ -18,7 +18,7 @@ from proxy.forwarding.request_stats import RequestStats
 from proxy.forwarding.sockets import NO_PLACEMENT, Placement
 from proxy.http1.message import Request
 from proxy.routing.locations import hands_out_locations
-from proxy.routing.operations import Effect, is_read
+from proxy.routing.operations import SAFE_METHODS, Effect
 from proxy.routing.operations import family as family_of
 from proxy.value_classes import dataclass
 
@@ -207,12 +207,13 @@ class Decision:
     @property
     def reads(self) -> bool:
         """Whether it changes nothing at Amazon."""
-        return not self.asked.overrides and is_read(self.asked.method, self.route.operation)
+        asked = self.asked
+        return not asked.overrides and (asked.method in SAFE_METHODS or asked.effect == Effect.READ)
 
 
 def _effect_of(asked: RequestSummary, api: Api) -> str:
     """What a request does at Amazon, as far as its head tells."""
-    if asked.operation is not None:
+    if not api.takes_messages:
         return asked.effect
     has_body = asked.fields.chunked or asked.fields.content_length
     return Effect.READ if asked.method in api.without_message and not has_body else UNKNOWN

@@ -2,7 +2,8 @@
 
 The table, `operations.tsv`, is made from Amazon's specifications and guides (docs/reference/operations.md) and read
 when this module is loaded. What follows from an operation is for others: `scope` for the Scope that is sent, `access`
-for what a client may do. An operation without a row is unknown, and counts as a write.
+for what a client may do. An operation without a row is unknown, and counts as a write, unless its method or the scheme
+of the unified API says that it reads (`unknown_reads`).
 """
 
 from __future__ import annotations
@@ -229,13 +230,19 @@ SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """By which nothing is asked to change (RFC 9110, 9.2.1)."""
 
 
-def is_read(method: bytes, operation: Operation | None) -> bool:
-    """Whether a request changes nothing at Amazon, so that sending it twice does no harm.
+_READING_METHODS = frozenset((b"GET", b"HEAD"))
+"""By which an unknown path is read. OPTIONS is none of them: it asks about a path, and no specification has it."""
+_UNIFIED_READ = re.compile(rb"/adsApi/v1/(?:query|retrieve)/[A-Za-z][A-Za-z0-9]*(?:/(?:dsp|sb|sd|sp|st))?")
+"""A path of the unified API that reads, whatever its noun, by Amazon's own scheme: with an ad product at most, and
+spelled as the specifications spell it."""
 
-    `operation` is its row in the table of operations: what that does not know, and no method of HTTP makes safe, counts
-    as a write.
+
+def unknown_reads(method: bytes, path: bytes) -> bool:
+    """Whether a request that the table lacks only reads. `path` is the raw one, without selecting prefix.
+
+    Nothing but the exact method and the exact bytes of a path count, so that no other spelling makes a write a read.
     """
-    return method in SAFE_METHODS or (operation is not None and operation.effect is Effect.READ)
+    return method in _READING_METHODS or (method == b"POST" and _UNIFIED_READ.fullmatch(path) is not None)
 
 
 # --- Families of operations ------------------------------------------------------------------------------
@@ -277,7 +284,8 @@ def _unknown(method: bytes, segments: tuple[bytes, ...]) -> str:
     api = _api(segments)
     if api == b"mcp":
         return "mcp"
-    effect = Effect.READ if is_read(method, None) else Effect.WRITE
+    reads = method in SAFE_METHODS or unknown_reads(method, b"/" + b"/".join(segments))
+    effect = Effect.READ if reads else Effect.WRITE
     return f"{_APIS[api]}/other:{effect}" if api in _APIS else f"other:{effect}"
 
 

@@ -15,7 +15,7 @@ from proxy.events import UNKNOWN
 from proxy.http1.target import Target, path_segments, percent_decoded
 from proxy.regions import REGION_NAMES, HostUse
 from proxy.routing.api import ADS_API, MCP
-from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule
+from proxy.routing.operations import AccountRule, Effect, Operation, ScopeRule, unknown_reads
 from proxy.routing.overrides import find_override
 from proxy.unchanging import unchanging
 
@@ -60,8 +60,13 @@ class RequestSummary(NamedTuple):
 
     @property
     def effect(self) -> str:
-        """What its operation does at Amazon, or `unknown`."""
-        return UNKNOWN if self.operation is None or self.overrides else self.operation.effect.value
+        """What its operation does at Amazon, or `unknown`. One that the table lacks may still be known to read."""
+        if self.overrides:
+            return UNKNOWN
+        if self.operation is not None:
+            return self.operation.effect.value
+        reads = self.kind is TargetKind.API and unknown_reads(self.method, self.unknown_path)
+        return Effect.READ.value if reads else UNKNOWN
 
 
 def summarise(method: bytes, fields: RequestFields, destination: Destination, operations: Operations) -> RequestSummary:

@@ -236,16 +236,25 @@ def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
         (b"DELETE", LIST, Effect.WRITE),
         (b"OPTIONS", b"/v2/profiles", Effect.WRITE),
         (b"get", b"/v2/profiles", Effect.WRITE),
-        (b"GET", b"/unheard/of", Effect.WRITE),
-        (b"GET", b"/V2/profiles", Effect.WRITE),
-        (b"GET", b"/", Effect.WRITE),
+        (b"GET", b"/unheard/of", Effect.READ),
+        (b"HEAD", b"/unheard/of", Effect.READ),
+        (b"GET", b"/V2/profiles", Effect.READ),
+        (b"GET", b"/", Effect.READ),
+        (b"POST", b"/unheard/of", Effect.WRITE),
+        (b"PUT", b"/unheard/of", Effect.WRITE),
+        (b"PATCH", b"/unheard/of", Effect.WRITE),
+        (b"DELETE", b"/unheard/of", Effect.WRITE),
+        (b"POST", b"/unheard/of/list", Effect.WRITE),
+        (b"POST", b"/adsApi/v1/query/unheardThings", Effect.READ),
+        (b"POST", b"/adsApi/v1/retrieve/unheardThings/dsp", Effect.READ),
+        (b"PUT", b"/adsApi/v1/query/unheardThings", Effect.WRITE),
         (b"PUT", b"/mcp", Effect.WRITE),
         (b"POST", b"/mcp/x", Effect.WRITE),
         (b"POST", b"/amc/audiences/query", Effect.WRITE),
     ],
 )
 def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: Effect) -> None:
-    """Whatever the table does not know counts as a write."""
+    """Whatever neither the table nor Amazon's scheme knows counts as a write."""
     ladder = [Effect.READ, Effect.REPORT, Effect.WRITE]
     for access in ladder:
         verdict = decided({"access": access.value}, method, target)
@@ -258,7 +267,7 @@ def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: E
 def test_an_unknown_operation_is_called_unknown(access: str) -> None:
     """The refusal says why an unknown operation counts as a write, and how to allow it; that of a known one says what
     the operation does."""
-    unknown = decided({"access": access}, b"GET", b"/v2/stores").reason
+    unknown = decided({"access": access}, b"POST", b"/v2/stores").reason
     assert "not in Amazon's specifications, and so count as a write" in unknown
     assert "`operations`" in unknown and "`effect: read`" in unknown and "Check the path" in unknown
     known = decided({"access": access}, b"DELETE", b"/reporting/reports/1").reason
@@ -267,7 +276,7 @@ def test_an_unknown_operation_is_called_unknown(access: str) -> None:
 
 def test_a_limited_client_is_told_that_an_operation_is_unknown() -> None:
     """Nothing says what it reaches; the text has the way to open it."""
-    reason = decided({"profiles": ("11",)}, b"GET", b"/v2/stores").reason
+    reason = decided({"profiles": ("11",)}, b"POST", b"/v2/stores").reason
     assert "this method and path are not in Amazon's specifications" in reason and "`unscoped_paths`" in reason
 
 

@@ -96,7 +96,13 @@ UNGOVERNED = [
     (b"POST", b"/adsApi/v1/retrieve/reports"),
     (b"DELETE", LIST),
     (b"OPTIONS", LIST),
-    (b"GET", b"/unheard/of"),
+    (b"POST", b"/unheard/of"),
+    (b"GET", b"/unheard/of/1"),
+    (b"GET", b"/unheard/amzn1.ads-account.g.x"),
+    (b"GET", b"/unheard/commitments"),
+    (b"GET", b"/unheard/sellerAccounts"),
+    (b"POST", b"/adsApi/v1/query/commitments"),
+    (b"POST", b"/adsApi/v1/query/unheardUsers"),
     (b"GET", b"/V2/Profiles"),
     (b"DELETE", b"/v2/profiles"),
     (b"GET", b"/v2/profiles.json"),
@@ -143,12 +149,12 @@ def test_a_named_path_is_compared_letter_by_letter() -> None:
         assert decided(named, b"GET", target).refusal is not None
 
 
-@pytest.mark.parametrize("limits", [{"paths": ("/sp/*",)}, {"methods": ("POST",)}, {"access": "read"}])
+@pytest.mark.parametrize("limits", [{"paths": ("/sp/*",)}, {"methods": ("GET",)}, {"access": "read"}])
 def test_a_named_path_opens_no_other_limit(limits: dict[str, Any]) -> None:
     """`paths`, `methods` and `access` only ever restrict, and `unscoped_paths` is about Scope and account id alone."""
     named = {**PROFILED, "unscoped_paths": ("/v2/unheard",), **limits}
-    assert decided(named, b"GET", b"/v2/unheard").rule == next(iter(limits))
-    assert decided(named, b"GET", b"/v2/unheard").refusal is not None
+    assert decided(named, b"POST", b"/v2/unheard").rule == next(iter(limits))
+    assert decided(named, b"POST", b"/v2/unheard").refusal is not None
 
 
 def test_a_refused_report_says_why() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from pathlib import Path
 
 from scripts.specifications import read_specifications, shape
 from tests.support.specifications import published_specifications
 
 SCOPE = b"amazon-advertising-api-scope"
 _ACCOUNT_IDS = (b"amazon-ads-accountid", b"amazon-ads-account-id")
+_DOCUMENTED = Path(__file__).resolve().parents[2] / "scripts" / "operations_documented.tsv"
 _WORDS = re.compile(rb"accountid|advertiserid|entityid|manageraccount|instanceid|profileid|marketplaceid")
 
 
@@ -52,7 +54,7 @@ class Specified:
 
 @cache
 def specified() -> tuple[Specified, ...]:
-    """Every operation of the specifications."""
+    """Every operation of the specifications, and of what Amazon documents elsewhere."""
     found: dict[tuple[str, str], Specified] = {}
     for described in read_specifications(published_specifications()):
         row = found.setdefault(described.key, Specified(described.method.encode(), shape(described.path).encode()))
@@ -64,7 +66,33 @@ def specified() -> tuple[Specified, ...]:
                 row.closed = True
         if described.path.split("/")[1].lower() in ("amc", "accounts", "mcp"):
             row.closed = True
+    for line in _DOCUMENTED.read_text(encoding="utf-8").splitlines():
+        cells = line.split("\t")
+        if len(cells) > 7 and cells[1].startswith("/"):
+            method, path, scope, account, header = cells[:5]
+            row = Specified(method.encode(), shape(path).encode())
+            row.headers.update(
+                [SCOPE] if scope != "never" else [], [header.lower().encode()] if account != "never" else []
+            )
+            names = re.findall(r"{([^}]*)}", path)
+            row.closed = (
+                scope == "unknown" or path.split("/")[1] == "amc" or any(names_an_account(n.encode()) for n in names)
+            )
+            found[method, shape(path)] = row
     return tuple(found.values())
+
+
+_SCHEME = re.compile(rb"/adsApi/v1/(query|retrieve)/[A-Za-z0-9]+(/(dsp|sb|sd|sp|st))?")
+
+
+def governs_unknown(method: bytes, path: bytes, own: Own, scope: bytes, lines: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a path that nothing documents is read, for one of the client's own, and names no other."""
+    reads = method in (b"GET", b"HEAD") or (method == b"POST" and _SCHEME.fullmatch(path) is not None)
+    if not reads or re.search(rb"[^A-Za-z0-9/]|[0-9]{2}|account|advertiser|profile|user|billing", path, re.IGNORECASE):
+        return False
+    sent = [value for name, value in lines if name.lower() == _ACCOUNT_IDS[0]]
+    bound = scope in own.profiles and not path.startswith(b"/adsApi/")
+    return bound or (len(sent) == 1 and sent[0] in own.account_ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def refused(asked: Asked, *statuses: int) -> None:
             ("GET", path)
             for path in ("/amc/instances", "/amc/accounts", "/AMC/instances", "/accounts/E1/dsp/amazonAdTag")
         ),
-        *(("GET", path) for path in ("/unheard/of", "/V2/profiles", "/adsApi/v1/unheard", "/dsp/advertisers/1", "/")),
+        *(("GET", path) for path in ("/unheard/1", "/unheard/users", "/V2/profiles", "/adsApi/v1/unheard")),
+        *(("GET", path) for path in ("/dsp/advertisers/1", "/")),
         *(("DELETE", path) for path in (LIST, "/v2/profiles", "/unheard")),
     ],
 )
@@ -203,7 +204,9 @@ def test_a_named_path_opens_itself_alone(attacker: Attacker, path: str) -> None:
         ("POST", LIST, (MINE,)),
         ("POST", LIST, (SCOPE,)),
         ("GET", "/v2/profiles", (MINE,)),
-        ("GET", "/unheard", (MINE,)),
+        ("POST", "/unheard", (MINE,)),
+        ("GET", "/unheard", (THEIRS,)),
+        ("GET", "/unheard", (MINE, MINE)),
         ("POST", "/mcp", (MINE, SCOPE)),
         ("GET", "/accounts/E1/dsp/amazonAdTag", (MINE,)),
         ("GET", "/amc/reporting/i/schedules", (MINE,)),
@@ -238,7 +241,9 @@ def test_with_both_lists_each_that_is_sent_is_on_its_own(attacker: Attacker, lin
         ("DELETE", LIST, ()),
         ("PUT", "/sp/campaigns", ()),
         ("OPTIONS", LIST, ()),
-        ("GET", "/unheard", ()),
+        ("POST", "/unheard", ()),
+        ("POST", "/adsApi/v1/Query/unheardThings", ()),
+        ("GET", "/unheard", ("X-HTTP-Method-Override: DELETE",)),
         ("POST", REPORTS, ()),
         ("PUT", "/mcp", ()),
         ("POST", "/mcp/x", ()),
@@ -256,6 +261,16 @@ def test_a_reading_client_changes_nothing(attacker: Attacker, method: str, path:
             assert json.loads(asked.body)["error"]["code"] and not asked.seen
         else:
             refused(asked)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/unheard"), ("POST", "/adsApi/v1/query/unheardThings")])
+def test_a_reading_client_reads_what_nobody_has_heard_of(attacker: Attacker, method: str, path: str) -> None:
+    """By its method, or by the scheme of the unified API, it changes nothing; Amazon answers whether it is there."""
+    for client in ("looker", "reporter"):
+        asked = attacker.ask(client, method, path, SCOPE)
+        assert not asked.slug and len(asked.seen) == 1
+    asked = attacker.ask("accounted", method, path, MINE)
+    assert not asked.slug and len(asked.seen) == 1
 
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "campaign_management-update_campaign"}}
