@@ -168,6 +168,16 @@ def test_the_changelog_begins_with_what_is_not_released_yet() -> None:
     assert first[1] in {"Unreleased", __version__}
 
 
+def test_a_release_is_told_in_few_words() -> None:
+    """Someone who upgrades reads a whole section; it begins with what to do first."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## \[([^\]]+)\](.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    released = {name: body for name, body in sections.items() if name != "Unreleased"}
+    assert released
+    assert {name: len(body.split()) for name, body in released.items() if len(body.split()) > 600} == {}
+    assert [name for name, body in released.items() if "Before you upgrade" not in body.partition("### ")[0]] == []
+
+
 def test_the_version_is_one() -> None:
     """What is installed has the version that the package says; pyproject.toml reads it there."""
     from proxy import __version__
