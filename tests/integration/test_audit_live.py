@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -81,6 +82,41 @@ def configuration(amazon: SimulatedAmazon, path: Path, keys: list[dict[str, Any]
         audit={"file": str(path), "stdout": True},
         log={"format": "json", "level": "info"},
     )
+
+
+def audit_show(path: Path) -> tuple[list[str], str]:
+    """The rows that `audit show` prints without their times, and what it says beside them."""
+    ended = subprocess.run(
+        ready("audit", "show", str(path)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    rows = ended.stdout.splitlines()[1:]
+    return [" ".join(row.split()[2:]) for row in rows], ended.stderr
+
+
+def test_probes_change_nothing_and_a_refused_write_is_called_so(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """After typos and probes, the audit, `audit show` and the console have the write alone, which Amazon refused. No
+    key is advised that is set."""
+    path, key = tmp_path / "audit.jsonl", {"X-Ads-Proxy-Key": "a-key"}
+    named = configuration(amazon, path, [{"sha256": digest("a-key")}])
+    named["audit"]["objects"] = True
+    with serving(tmp_path, named) as running:
+        running.until(lambda: running.get("/v2/profiles", key)[0] == 200)
+        for target in ("/", "/livez", "/readyz", "/nope", "/v2/profiless"):
+            assert running.get(target, key)[0] == 404
+        assert fetch(f"{running.proxy_url}/nope", b"{}", key)[0] == 404
+        (written,) = recorded(running, path, "amazon-write")
+        assert written["url"] == {"path": "/nope"}
+        rows, said = audit_show(path)
+        assert rows == ["agent acme - POST /nope refused (404) - -"]
+        assert "audit.objects" not in said
+        state = json.loads(fetch(f"{running.admin}/console/state", headers={"X-Ads-Proxy-Key": ADMIN_KEY})[1])
+        changes = [(each["what"], each["outcome"]) for each in state["changes"] if each["what"] != "Server started"]
+        assert changes == [("POST /nope", "refused")]
 
 
 def test_who_changed_what_is_in_the_stream(amazon: SimulatedAmazon, tmp_path: Path) -> None:
