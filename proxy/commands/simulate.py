@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.simulator import SimulatorSettings
 
 
-def simulate(  # noqa: PLR0913 - each is an option of the command
+def simulate(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     base_port: Annotated[
         int, typer.Option(min=0, max=65531, help="The port of na. eu, fe, S3 and control follow. 0: any free ports.")
