@@ -66,6 +66,8 @@ _EXACT: Final = Context(prec=200)
 _PLACEMENT: Final = "placement"
 """The member of an adjustment that tells where it holds."""
 _ZERO: Final = Decimal(0)
+_MOST_BY_FACTORS: Final = Decimal(900)
+"""Amazon multiplies the factors of a rule that hold, to 10 at most."""
 
 
 def _objects_around(place: Place) -> list[dict[str, Any]]:
@@ -519,21 +521,23 @@ class BodyWalk:
         if reading is _FACTOR:
             number = _EXACT.multiply(_EXACT.subtract(number, Decimal(1)), Decimal(100))
         self._note((place, step), node.kind, number)
-        if reading is not _FACTOR:
-            self._add_up(number, place, is_of_write=reading is _SUMMED)
+        self._add_up(number, place, reading)
 
-    def _add_up(self, number: Decimal, place: Place, *, is_of_write: bool) -> None:
+    def _add_up(self, number: Decimal, place: Place, reading: FieldReading) -> None:
         """Add a percentage of the object at a place to those that hold together with it: to all of the write, or to
-        those of the same list that name the same placement, or none."""
-        if is_of_write:
-            while place is not None and not isinstance(place, str) and type(place[1]) is not int:
-                place = place[0]
-        if place is None or isinstance(place, str) or type(place[1]) is not int:
+        those of the same list that name the same placement, or none. Factors multiply."""
+        is_of_list = reading not in (_SUMMED, _FACTOR)
+        while not is_of_list and place is not None and not isinstance(place, str) and type(place[1]) is not int:
+            place = place[0]
+        if place is None or isinstance(place, str) or type(place[1]) is not int or number <= 0:
             return
         around, _, item = cast("tuple[Place, Step, dict[str, Any]]", place)
-        group = (0, "") if is_of_write else (id(cast("Any", around)[2]), fold(f"{item.get(_PLACEMENT, '')}"))
+        group = (id(cast("Any", around)[2]), fold(f"{item.get(_PLACEMENT, '')}")) if is_of_list else (0, "")
         _, total, count = self._sums.get(group, (None, _ZERO, 0))
-        self._sums[group] = around, _EXACT.add(total, max(number, _ZERO)), count + (number > 0)
+        together = _EXACT.add(total, number)
+        if reading is _FACTOR:
+            together = min(_EXACT.add(together, _EXACT.multiply(total, number) / 100), _MOST_BY_FACTORS)
+        self._sums[group] = around, together, count + 1
 
     def _payers_amount(self, value: Decimal, node: RowNode, place: Place, step: Step) -> None:
         """Note an amount in the payer's currency, or read it where anything is odd about it."""

@@ -12,8 +12,9 @@ _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _MONEY_WORDS: Final = frozenset(
     (
         *("adjustment", "adjustments", "cap", "caps", "charge", "charges", "cpa", "cpc", "cpm", "cpv", "credit"),
-        *("credits", "fee", "fees", "flight", "flights", "limit", "limits", "money", "multiplier", "multipliers"),
-        *("pay", "payment", "payments", "percent", "percentage", "percentages", "roas", "vcpm"),
+        *("credits", "fee", "fees", "flight", "flights", "impressions", "limit", "limits", "money"),
+        *("months", "multiplier", "multipliers", "pay", "payment", "payments", "percent", "percentage", "percentages"),
+        *("quantities", "quantity", "roas", "vcpm"),
     )
 )
 _MONEY_PARTS: Final = ("budget", "bid", "spend", "price", "cost", "amount", "currenc", "monetar")

@@ -62,7 +62,7 @@ def sounds_like_money(name: str) -> bool:
     """Whether a name has a word of money in it, and is not that of an id or a time."""
     letters = re.sub("[^a-z]", "", name.lower())
     return not re.search("(?:[^b]ids?|date|time|mode)$", letters) and any(
-        word in letters for word in ("budget", "bid", "spend", "price", "cost", "amount")
+        word in letters for word in ("budget", "bid", "spend", "price", "cost", "amount", "impressions", "quantity")
     )
 
 
@@ -183,6 +183,8 @@ NAMES = (
         "budgets",
         "currencyCode",
         "total",
+        "guaranteedImpressions",
+        "quantity",
         "+AGI-udget",
         "x+ACI-:0,+ACI-bid",
     ),

@@ -4,6 +4,7 @@ alone, and through real sockets.
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +15,7 @@ from proxy.spend.findings import Payer
 from proxy.spend.judge import judge
 from proxy.spend.limits import SpendLimits
 from proxy.spend.reading import read_rest, read_tool
+from proxy.strict_json import JsonBody
 from tests.spend.test_capability import CREATED, FIXED, NOON, PROFILE, call, limited, write
 from tests.support.proxy_bench import Running
 from tests.support.wire import answering
@@ -59,13 +61,43 @@ def unified(**members: Any) -> Any:
     return {"campaigns": [{"campaignId": "1", **members}]}
 
 
+def optimization(*percents: float) -> Any:
+    details = ({"actionOperator": "INCREMENT", "actionUnit": "PERCENT", "value": each} for each in percents)
+    return {"optimizationRules": [{"ruleCategory": "BID", "action": {"actionDetails": each}} for each in details]}
+
+
+def factors(*factors: float) -> Any:
+    terms = [{"actions": {"bidAdjustment": {"adjustmentValue": each}}} for each in factors]
+    return {"body": {"rule": {"name": "a", "expression": terms}}}
+
+
 DEALS, CAMPAIGNS = "POST /adsApi/v1/create/supplierProposedDeals/dsp", "POST /adsApi/v1/update/campaigns"
 MCP_PORTFOLIO: Final = "MCP campaign_management-update_portfolio"
+MCP_FACTORS: Final = "MCP campaign_management-create_bid_adjustment_rule"
+BID_RULES: Final = "application/vnd.spoptimizationrules.v1+json"
 TRIES: Final = {
     "impressions of a deal": Try(DEALS, JSON, deal(impressions=1_000_000_000), "unreadable"),
     "a guaranteed deal": Try(DEALS, JSON, deal(guaranteed=True), "unreadable"),
     "a deal for a share of voice": Try(DEALS, JSON, deal(shareOfVoicePercentage=90), "unreadable"),
     "a deal without a commitment": Try(DEALS, JSON, deal(guaranteed=False), "within"),
+    "an approved deal": Try(DEALS, JSON, {"supplierProposedDeals": [{"dealStatus": "APPROVED"}]}, "unreadable"),
+    "a proposal of deals": Try(
+        "POST /adsApi/v1/create/supplierProposals/dsp",
+        JSON,
+        {"supplierProposals": [{"name": "a", "supplierProposedDealIds": ["1"]}]},
+        "unreadable",
+    ),
+    "a campaign that Amazon manages": Try("POST /sp/campaigns", SP, sb(autoManageCampaign=True), "unreadable"),
+    "campaigns for a rule": Try(
+        "PUT /sp/rules/campaignOptimization",
+        "application/vnd.optimizationrules.v1+json",
+        {"campaignOptimizationId": "1", "campaignIds": ["2"], "ruleAction": "ADOPT"},
+        "unreadable",
+    ),
+    "rules that raise bids": Try("POST /sp/rules/optimization", BID_RULES, optimization(30, 30), "over"),
+    "a rule that raises bids": Try("POST /sp/rules/optimization", BID_RULES, optimization(30, -30), "within"),
+    "factors that multiply": Try(MCP_FACTORS, "", factors(1.25, 1.25), "over"),
+    "factors that lower bids": Try(MCP_FACTORS, "", factors(1.25, 0.5, 1), "within"),
     "a portfolio's policy": Try("PUT /portfolios", PORTFOLIOS, portfolio(policy="MONTHLY_RECURRING"), "unreadable"),
     "a portfolio's end": Try("PUT /portfolios", PORTFOLIOS, portfolio(endDate="2027-01-01"), "unreadable"),
     "a portfolio's start": Try("PUT /portfolios", PORTFOLIOS, portfolio(startDate="2027-01-01"), "unreadable"),
@@ -122,11 +154,12 @@ TRIES: Final = {
 def test_the_judge_says_so(tried: Try) -> None:
     """Over or unreadable is what may spend more than its amounts say; what cannot is within."""
     method, _, path = tried.target.partition(" ")
+    body = JsonBody(json.dumps(tried.body).encode()).exact()
     if method == "MCP":
-        found = read_tool(path, tried.body, PAYER, PUBLISHED)
+        found = read_tool(path, body, PAYER, PUBLISHED)
     else:
         operation = PUBLISHED.find(method.encode(), tuple(part.encode() for part in path.split("/") if part))
-        found = read_rest(operation, method, path, tried.media_type.encode(), tried.body, PAYER)
+        found = read_rest(operation, method, path, tried.media_type.encode(), body, PAYER)
     assert judge(found, LIMITS, PAYER, NOON).verdict == tried.verdict, found
 
 

@@ -142,6 +142,7 @@ def test_the_harmless_words_hand_nothing_to_amazon() -> None:
     assert sorted(words) == [
         "date_range",
         "disabled",
+        "draft",
         "even",
         "false",
         "legacy_for_sales",
