@@ -11,6 +11,7 @@ of operations has it, and nothing else (docs/reference/permissions.md, Limited c
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,13 +30,15 @@ from proxy.routing.mcp_session import (
     elsewhere,
 )
 from proxy.routing.operations import (
-    PERMITTED_EFFECTS,
-    PLACEHOLDER,
     PUBLISHED,
+    Access,
     AccountRule,
+    Administered,
     Effect,
     Operation,
+    Operations,
     ScopeRule,
+    may_administer,
 )
 from proxy.routing.overrides import PUNCTUATION
 from proxy.routing.target import TargetKind
@@ -131,7 +134,7 @@ class Policy:
     unscoped_paths: frozenset[bytes] = frozenset()
     methods: frozenset[bytes] | None = None
     paths: tuple[PathPattern, ...] | None = None
-    access: Effect = Effect.WRITE
+    access: Access = Access.ADMIN
     mcp_tools: tuple[PathPattern, ...] | None = None
     reports: tuple[PathPattern, ...] | None = None
     requests_per_minute: int | None = None
@@ -162,7 +165,7 @@ class Policy:
         """The key for whose sake each path is checked, empty where none is."""
         if self.paths is not None:
             return "paths"
-        limit = "access" if self.access is not Effect.WRITE else "spend" if self.limits_spend else ""
+        limit = "access" if self.access is not Access.ADMIN else "spend" if self.limits_spend else ""
         return self.limited_by or limit
 
     @cached_property
@@ -175,7 +178,7 @@ class Policy:
     @cached_property
     def checks_tools(self) -> str:
         """The key for whose sake the tools are looked at that are called by MCP, empty where they are not."""
-        return "mcp_tools" if self.mcp_tools is not None else "access" if self.access is not Effect.WRITE else ""
+        return "mcp_tools" if self.mcp_tools is not None else "access" if self.access is not Access.ADMIN else ""
 
     @cached_property
     def has_budget(self) -> bool:
@@ -226,7 +229,7 @@ class Policy:
         """The verdict on a request that nothing forbids, for a client that is not limited."""
         limits = {
             "paths": self.paths is not None,
-            "access": self.access is not Effect.WRITE,
+            "access": self.access is not Access.ADMIN,
             "methods": self.methods is not None,
             "accounts": self.accounts is not None,
         }
@@ -292,13 +295,13 @@ def _evaluate_operation(policy: Policy, asked: RequestSummary, destination: Dest
     api = asked.api
     if api is not None and api.takes_messages:
         return _evaluate_mcp(policy, asked, destination)
-    if policy.access is Effect.WRITE and not policy.limited_by:
+    if policy.access is Access.ADMIN and not policy.limited_by:
         return policy.leave
     effect = _effect_of(asked)
-    if effect not in PERMITTED_EFFECTS[policy.access]:
-        return _forbid(
-            "access", f"Client {policy.name} has `access: {policy.access}`, and {_too_much(asked.operation)}."
-        )
+    administers = effect is Effect.WRITE and _administers(asked)
+    if not policy.access.permits(effect, administers=administers):
+        too_much = _too_much(asked.operation, administers=administers)
+        return _forbid("access", f"Client {policy.name} has `access: {policy.access}`, and {too_much}.")
     if not policy.limited_by or asked.kind is TargetKind.REPORTS:
         return policy.leave
     return _evaluate_limits(policy, asked, destination)
@@ -309,8 +312,20 @@ def _effect_of(asked: RequestSummary) -> Effect:
     return Effect.WRITE if asked.effect == UNKNOWN else Effect(asked.effect)
 
 
-def _too_much(operation: Operation | None) -> str:
+def _administers(asked: RequestSummary) -> bool:
+    """Whether a write administers something; where the table lacks it, the words of its path decide."""
+    if asked.operation is None:
+        return may_administer(b"/".join(asked.segments).decode("latin-1"))
+    return asked.operation.administers is not Administered.NOTHING
+
+
+def _too_much(operation: Operation | None, *, administers: bool) -> str:
     """Why `access` forbids an operation."""
+    if administers:
+        what = (
+            "may administer users, accounts or billing" if operation is None else f"administers {operation.administers}"
+        )
+        return f"this operation {what}, which needs `access: admin`"
     if operation is None:
         return (
             "this method and path are not in Amazon's specifications, and so count as a write. Check the path. If it "
@@ -376,7 +391,7 @@ def _why_unknown_ungoverned(asked: RequestSummary) -> str:
     if asked.effect != Effect.READ:
         return f"{unknown} so the accounts that they reach are unknown"
     segments = tuple(segment.lower() for segment in asked.segments)
-    if _has_row(segments):
+    if _paths().find(b"ANY", segments) is not None:
         return "Amazon's specifications have no such method of this path"
     if not _WORDS.fullmatch(asked.unknown_path):
         return f"{unknown} the path has a part that may name an account"
@@ -395,19 +410,10 @@ _ABOVE_ACCOUNTS = re.compile(
 """What a path holds that may list accounts, or may be one of those that Amazon does not choose by Scope."""
 
 
-@lru_cache(maxsize=_MAX_REMEMBERED)
-def _has_row(segments: tuple[bytes, ...]) -> bool:
-    """Whether the table has a path of these segments, in lower case, with any method."""
-    return any(
-        len(row.segments) == len(segments)
-        and all(mine in (PLACEHOLDER, theirs) for mine, theirs in zip(_lower(row), segments, strict=True))
-        for row in PUBLISHED
-    )
-
-
-@lru_cache(maxsize=_MAX_REMEMBERED)
-def _lower(row: Operation) -> tuple[bytes, ...]:
-    return tuple(segment.lower() for segment in row.segments)
+@cache
+def _paths() -> Operations:
+    """The paths of the table in lower case, each with one method."""
+    return Operations(replace(row, method="ANY", template=row.template.lower()) for row in PUBLISHED)
 
 
 @cache
@@ -480,7 +486,7 @@ def evaluate_body(policy: Policy, fields: RequestFields, body: JsonBody) -> Verd
 
 def evaluate_run(policy: Policy) -> Verdict:
     """Whether a client may ask for a run of a named report."""
-    if Effect.REPORT in PERMITTED_EFFECTS[policy.access]:
+    if policy.access.permits(Effect.REPORT):
         return policy.leave
     reason = f"Client {policy.name} has `access: {policy.access}`, and `refresh=1` orders reports; leave it out."
     return _forbid("access", reason)

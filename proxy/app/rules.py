@@ -30,7 +30,17 @@ from proxy.reports.overview import NamedReports
 from proxy.reports.sharing import ReportRules
 from proxy.reports.store import ReportFolder
 from proxy.routing.api import ADS_API, MCP
-from proxy.routing.operations import PUBLISHED, AccountRule, Amendment, Effect, ScopeRule, amend, find_misfits
+from proxy.routing.operations import (
+    PUBLISHED,
+    Access,
+    AccountRule,
+    Administered,
+    Amendment,
+    Effect,
+    ScopeRule,
+    amend,
+    find_misfits,
+)
 from proxy.routing.table import AccountEntry, RoutingTable, Selection
 from proxy.spend.approvals import ApprovalTerms
 from proxy.spend.limits import Beyond, Hours, SpendLimits, plain_state
@@ -238,7 +248,7 @@ def make_policy(
         unscoped_paths=_bytes(client.unscoped_paths) or frozenset(),
         methods=_bytes(client.methods),
         paths=None if client.paths is None else tuple(PathPattern.read(pattern) for pattern in client.paths),
-        access=Effect(client.access),
+        access=Access(client.access),
         mcp_tools=None if client.mcp_tools is None else tuple(map(PathPattern.read, client.mcp_tools)),
         reports=None if client.reports is None else tuple(map(PathPattern.read, client.reports)),
         requests_per_minute=client.requests_per_minute,
@@ -354,6 +364,7 @@ def make_operations(config: Config) -> Operations:
             account=None if row.account_id is None else AccountRule(row.account_id),
             account_header=row.account_header,
             effect=None if row.effect is None else Effect(row.effect),
+            administers=None if row.administers is None else Administered(row.administers),
             name=row.name,
         )
         for row in config.operations

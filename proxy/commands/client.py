@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
-Access = Literal["read", "report", "write"]
+Access = Literal["read", "report", "write", "admin"]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The client's name.", autocompletion=client_names)]
 AccountOption = Annotated[
     list[str] | None,

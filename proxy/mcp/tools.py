@@ -19,7 +19,15 @@ from proxy.errors import ToolNotPermitted
 from proxy.mcp.foreign_members import TooManyTexts, find_foreign_member
 from proxy.mcp.protocol import HEADER_MISMATCH, find_mismatch, judged_content
 from proxy.routing.mcp_session import FixedAccount
-from proxy.routing.operations import PERMITTED_EFFECTS, PUBLISHED, AccountRule, Effect, ScopeRule
+from proxy.routing.operations import (
+    PUBLISHED,
+    Access,
+    AccountRule,
+    Administered,
+    Effect,
+    ScopeRule,
+    may_administer,
+)
 from proxy.strict_json import AlikeNames, NotUtf8, TooCostly, differ_clearly
 from proxy.value_classes import dataclass
 
@@ -239,6 +247,7 @@ _ALIKE: Final = 0.9
 _REPORTS: Final = b"reports"
 _ABOVE_ACCOUNTS: Final = (LITE, "account_management-")
 _EVERYBODYS: Final = frozenset((SEARCH, DESCRIBE, INVOKE))
+_READING: Final = re.compile(r"(?:query|retrieve|list|get|search|describe)_")
 _VERBS: Final = frozenset(("query", "retrieve", "create", "update", "delete"))
 _NOT_PERMITTED, _UNCLEAR, _NOT_SENT = -32010, -32600, -32011
 
@@ -264,7 +273,7 @@ class ToolRules:
     of which the client has seen other pages."""
 
     client: str
-    access: Effect
+    access: Access
     patterns: tuple[PathPattern, ...] | None
     operations: Operations
     own: OwnAccounts | None = None
@@ -297,16 +306,20 @@ class ToolRules:
             reason = f"Client {self.client} may not call {tool}: no pattern of its `mcp_tools` matches it."
             return Objection(reason, "Call a permitted tool, or ask the operator to add this one to `mcp_tools`.")
         has_access = f"Client {self.client} has `access: {self.access}`, and {tool}"
-        effect = effect_of(tool, self.operations)
-        if effect not in PERMITTED_EFFECTS[self.access] and operation_of(tool, self.operations) is None:
-            reason = f"Unknown tool {tool}. It counts as a write, and client {self.client} has `access: {self.access}`."
-            return Objection(reason, f"Call a tool that tools/list shows. If Amazon has this one: {_FOR_WRITES}")
-        if effect not in PERMITTED_EFFECTS[self.access]:
+        effect, administers = effect_of(tool, self.operations), administers_by_name(tool, self.operations)
+        if not self.access.permits(effect, administers=administers):
+            if administers:
+                return Objection(f"{has_access} may administer users, accounts or billing.", _ask_for(Access.ADMIN))
+            if operation_of(tool, self.operations) is None:
+                reason = (
+                    f"Unknown tool {tool}. It counts as a write, and client {self.client} has `access: {self.access}`."
+                )
+                return Objection(reason, f"Call a tool that tools/list shows. If Amazon has this one: {_FOR_WRITES}")
             does = "orders a report" if effect is Effect.REPORT else "may change something"
-            return Objection(f"{has_access} {does}.", _ask_for_access(effect))
-        if effect is Effect.READ and not reads and self.access is not Effect.WRITE:
+            return Objection(f"{has_access} {does}.", _ask_for(Access(effect)))
+        if effect is Effect.READ and not reads and not self.access.permits(Effect.WRITE):
             reason = f"{has_access} reads by its name, but the server says that it is not read-only (readOnlyHint)."
-            return Objection(reason, _ask_for_access(Effect.WRITE))
+            return Objection(reason, _ask_for(Access.WRITE))
         if self.own is not None and _is_ungoverned(tool, self.operations):
             reason = f"Client {self.client} is limited, and no account governs what {tool} reaches."
             return Objection(reason, _LIMITS)
@@ -320,7 +333,7 @@ class ToolRules:
         if operation is None:
             return f"No operation has the verb and the resource of the name {tool}, so that it counts as a write."
         does = f"By its name, {tool} does what {operation.method} {operation.template} does: `{operation.effect}`."
-        if operation.effect is not Effect.READ or self.access is Effect.WRITE:
+        if operation.effect is not Effect.READ or self.access.permits(Effect.WRITE):
             return does
         return f"{does} A running proxy refuses it if the server's list of tools says that it is not read-only."
 
@@ -336,7 +349,7 @@ class ToolRules:
     def missing(self, count: int) -> dict[str, Any]:
         """The error of a client that may call none of the listed tools, of which there are `count`."""
         limits = {
-            f"`access: {self.access}`": self.access is not Effect.WRITE,
+            f"`access: {self.access}`": self.access is not Access.ADMIN,
             "`mcp_tools`": self.patterns is not None,
             "limits to accounts": self.own is not None,
         }
@@ -409,14 +422,23 @@ def tool_rules(
     return rules if fixed is None else replace(rules, own=policy.own, fixed=fixed)
 
 
-def _ask_for_access(effect: Effect) -> str:
-    return f"Ask the operator for a key with `access: {effect}`."
+def _ask_for(access: Access) -> str:
+    return f"Ask the operator for a key with `access: {access}`."
 
 
 def effect_of(tool: str, operations: Operations) -> Effect:
     """What a tool does, by its name; a write where nothing says that it does less."""
     operation = operation_of(tool, operations)
     return Effect.WRITE if operation is None else operation.effect
+
+
+def administers_by_name(tool: str, operations: Operations) -> bool:
+    """Whether a tool administers something, by its name. The words of a name without an operation decide, unless its
+    verb reads."""
+    operation = operation_of(tool, operations)
+    if operation is not None:
+        return operation.effect is Effect.WRITE and operation.administers is not Administered.NOTHING
+    return _READING.match(tool.rpartition("-")[2]) is None and may_administer(tool)
 
 
 def effect_of_body(fields: RequestFields, body: JsonBody, operations: Operations, writers: frozenset[str]) -> Effect:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +76,27 @@ class Administered(enum.StrEnum):
     """Studies and surveys that cost money."""
 
 
+class Access(enum.StrEnum):
+    """How much a client may do. Each permits what those before it permit, too."""
+
+    READ = "read"
+    REPORT = "report"
+    WRITE = "write"
+    """All but what administers something."""
+    ADMIN = "admin"
+    """Everything: no limit."""
+
+    def permits(self, effect: Effect, *, administers: bool = False) -> bool:
+        """Whether a client with this access may send what has this effect, and may administer something."""
+        return effect in PERMITTED_EFFECTS[self] and (self is Access.ADMIN or not administers)
+
+
 PERMITTED_EFFECTS = {
-    Effect.READ: frozenset((Effect.READ,)),
-    Effect.REPORT: frozenset((Effect.READ, Effect.REPORT)),
-    Effect.WRITE: frozenset(Effect),
+    Access.READ: frozenset((Effect.READ,)),
+    Access.REPORT: frozenset((Effect.READ, Effect.REPORT)),
+    Access.WRITE: frozenset(Effect),
+    Access.ADMIN: frozenset(Effect),
 }
-"""What a client's `access` permits; `write` is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +260,21 @@ def unknown_reads(method: bytes, path: bytes) -> bool:
     return method in _READING_METHODS or (method == b"POST" and _UNIFIED_READ.fullmatch(path) is not None)
 
 
+_ADMINISTERING = re.compile(
+    r"user|invit|permission|billing|invoice|payment|(?<!search)terms|agreement|brandlift|survey|measurementstud"
+    r"|(?:manager|advertiser|ads|selling|linked|test)account|account(?:link|combination|invit|access|management)"
+)
+_SEPARATORS = str.maketrans("", "", "-_./ ")
+
+
+def may_administer(name: str) -> bool:
+    """Whether what has this name, and is in no table, may administer users, accounts, billing, terms or studies.
+
+    `name` is a decoded path or the name of an MCP tool. Its words decide, whatever their case and separators.
+    """
+    return _ADMINISTERING.search(name.lower().translate(_SEPARATORS)) is not None
+
+
 # --- Families of operations ------------------------------------------------------------------------------
 
 _VERSION = re.compile(rb"v[0-9]+")
@@ -309,6 +339,7 @@ class Amendment:
     account: AccountRule | None = None
     account_header: str | None = None
     effect: Effect | None = None
+    administers: Administered | None = None
     name: str | None = None
 
 
@@ -370,6 +401,7 @@ def _mended(row: Operation, amendment: Amendment) -> Operation:
         account=account,
         account_header="" if account is AccountRule.NEVER else header,
         effect=amendment.effect or row.effect,
+        administers=amendment.administers or row.administers,
     )
 
 
@@ -378,9 +410,8 @@ def _wrong_by_itself(amendment: Amendment) -> Iterator[tuple[str, str]]:
         yield "method", "must be GET, PUT, POST, DELETE or PATCH"
     if not _TEMPLATE.fullmatch(amendment.path):
         yield "path", "must be a path such as /sp/campaigns/{campaignId}, without query, `//` and percent signs"
-    said = (amendment.scope, amendment.account, amendment.account_header, amendment.effect, amendment.name)
-    if all(each is None for each in said):
-        yield "path", "has no property; set scope, account_id, account_header, effect or name"
+    if all(getattr(amendment, field.name) is None for field in fields(Amendment)[2:]):
+        yield "path", "has no property; set scope, account_id, account_header, effect, administers or name"
 
 
 def _wrong_beside(table: Operations, before: Sequence[Amendment], amendment: Amendment) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.http1.target import query_parameters
 from proxy.mcp.tools import GIVEN, INVOKE, INVOKED, LITE, operation_of
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Administered, Effect
 from proxy.spend.body_walk import BODY, LENIENT, MAX_SHOWN, BodyWalk, RowNode, tree_of, tree_of_tool
 from proxy.spend.findings import WriteFindings, remedy
 from proxy.spend.money_like import may_be_money
@@ -51,10 +51,11 @@ def read_rest(
 class RestRequest:
     """A request to the API, without its content. Where the operation is known, the path does not matter."""
 
-    __slots__ = ("_payer", "_unknown", "_with_body", "_without")
+    __slots__ = ("_administers", "_payer", "_unknown", "_with_body", "_without")
 
     def __init__(self, operation: Operation | None, method: str, path: str, media_type: bytes, payer: Payer) -> None:
         self._payer = payer
+        self._administers = "" if operation is None else _administered(operation, row_name(operation, "", ""))
         if operation is None:
             self._unknown = row_name(None, method, path)
         else:
@@ -66,12 +67,21 @@ class RestRequest:
         if self._unknown:
             flaw = f"No specification has the operation `{self._unknown}`."
             return _unreadable(flaw, self._unknown, f"operation {self._unknown}"), 0
+        if self._administers:
+            return _unreadable(self._administers, self._with_body.name, f"operation {self._with_body.name}"), 0
         name, tree, archives, refused = self._without if content is None else self._with_body
         if tree is None:
             return _unreadable(refused, name, f"media type of {name}"), 0
         reader = BodyWalk(name, self._payer)
         reader.read(tree, content, archives=archives, refused=refused)
         return reader.findings(), reader.met
+
+
+def _administered(operation: Operation, name: str) -> str:
+    """Why an operation that administers something is within no limit; empty for others."""
+    if operation.administers is Administered.NOTHING:
+        return ""
+    return f"`{name}` cannot be judged. It administers {operation.administers}, and no limit on spending is about that."
 
 
 def read_query(query: bytes) -> WriteFindings:
@@ -138,6 +148,8 @@ def read_tool(tool: str, arguments: object, payer: Payer, operations: Operations
         tool, arguments = found
     name = _plain_text(f"MCP {tool}")
     operation = operation_of(tool, operations)
+    if operation is not None and operation.administers is not Administered.NOTHING:
+        return _unreadable(_administered(operation, name), name, _plain_text(f"tool {tool}"))
     own = MONEY.forms(f"MCP {tool}").get("")
     mapped = None if operation is None else _only_form(MONEY.forms(row_name(operation, "", "")))
     if own is None and (operation is None or operation.effect is Effect.READ):

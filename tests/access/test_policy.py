@@ -14,7 +14,7 @@ from proxy.config.model.spend import SpendSection
 from proxy.errors import NotPermitted, Refused, UnacceptablePath
 from proxy.http1.target import parse_target
 from proxy.routing.api import ADS_API, MCP
-from proxy.routing.operations import PUBLISHED, Effect
+from proxy.routing.operations import PUBLISHED, Access, Effect
 from proxy.routing.overrides import OVERRIDES
 from proxy.routing.route import Route
 from proxy.routing.target import find_destination, summarise
@@ -150,12 +150,12 @@ def test_requests_for_named_reports_are_reads(
     assert refusal is None if found is None else type(found) is refusal
 
 
-@pytest.mark.parametrize(("access", "permitted"), [("read", False), ("report", True), ("write", True)])
+@pytest.mark.parametrize(("access", "permitted"), [("read", False), ("report", True), ("write", True), ("admin", True)])
 def test_runs_of_named_reports_that_a_client_may_ask_for(access: str, permitted: bool) -> None:
     """The runs order reports at Amazon."""
     verdict = evaluate_run(policy(access=access))
     assert (verdict.refusal is None) is permitted
-    assert verdict.rule == ("" if access == "write" else "access")
+    assert verdict.rule == ("" if access == "admin" else "access")
 
 
 def test_a_long_method_is_not_said_back_whole() -> None:
@@ -223,43 +223,59 @@ def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
 @pytest.mark.parametrize(
     ("method", "target", "least"),
     [
-        (b"GET", b"/v2/profiles", Effect.READ),
-        (b"HEAD", b"/v2/profiles", Effect.READ),
-        (b"POST", LIST, Effect.READ),
-        (b"POST", b"/sp/%63ampaigns/list", Effect.READ),
-        (b"POST", EITHER, Effect.REPORT),
-        (b"POST", b"/adsApi/v1/create/reports", Effect.REPORT),
-        (b"GET", b"/reporting/reports/1", Effect.READ),
-        (b"DELETE", b"/reporting/reports/1", Effect.WRITE),
-        (b"POST", b"/sp/campaigns", Effect.WRITE),
-        (b"PUT", b"/sp/campaigns", Effect.WRITE),
-        (b"DELETE", LIST, Effect.WRITE),
-        (b"OPTIONS", b"/v2/profiles", Effect.WRITE),
-        (b"get", b"/v2/profiles", Effect.WRITE),
-        (b"GET", b"/unheard/of", Effect.READ),
-        (b"HEAD", b"/unheard/of", Effect.READ),
-        (b"GET", b"/V2/profiles", Effect.READ),
-        (b"GET", b"/", Effect.READ),
-        (b"POST", b"/unheard/of", Effect.WRITE),
-        (b"PUT", b"/unheard/of", Effect.WRITE),
-        (b"PATCH", b"/unheard/of", Effect.WRITE),
-        (b"DELETE", b"/unheard/of", Effect.WRITE),
-        (b"POST", b"/unheard/of/list", Effect.WRITE),
-        (b"POST", b"/adsApi/v1/query/unheardThings", Effect.READ),
-        (b"POST", b"/adsApi/v1/retrieve/unheardThings/dsp", Effect.READ),
-        (b"PUT", b"/adsApi/v1/query/unheardThings", Effect.WRITE),
-        (b"PUT", b"/mcp", Effect.WRITE),
-        (b"POST", b"/mcp/x", Effect.WRITE),
-        (b"POST", b"/amc/audiences/query", Effect.WRITE),
+        (b"GET", b"/v2/profiles", Access.READ),
+        (b"HEAD", b"/v2/profiles", Access.READ),
+        (b"POST", LIST, Access.READ),
+        (b"POST", b"/sp/%63ampaigns/list", Access.READ),
+        (b"POST", EITHER, Access.REPORT),
+        (b"POST", b"/adsApi/v1/create/reports", Access.REPORT),
+        (b"GET", b"/reporting/reports/1", Access.READ),
+        (b"DELETE", b"/reporting/reports/1", Access.WRITE),
+        (b"POST", b"/sp/campaigns", Access.WRITE),
+        (b"PUT", b"/sp/campaigns", Access.WRITE),
+        (b"DELETE", LIST, Access.WRITE),
+        (b"OPTIONS", b"/v2/profiles", Access.WRITE),
+        (b"get", b"/v2/profiles", Access.WRITE),
+        (b"GET", b"/unheard/of", Access.READ),
+        (b"HEAD", b"/unheard/of", Access.READ),
+        (b"GET", b"/V2/profiles", Access.READ),
+        (b"GET", b"/", Access.READ),
+        (b"POST", b"/unheard/of", Access.WRITE),
+        (b"PUT", b"/unheard/of", Access.WRITE),
+        (b"PATCH", b"/unheard/of", Access.WRITE),
+        (b"DELETE", b"/unheard/of", Access.WRITE),
+        (b"POST", b"/unheard/of/list", Access.WRITE),
+        (b"POST", b"/adsApi/v1/query/unheardThings", Access.READ),
+        (b"POST", b"/adsApi/v1/retrieve/unheardThings/dsp", Access.READ),
+        (b"PUT", b"/adsApi/v1/query/unheardThings", Access.WRITE),
+        (b"PUT", b"/mcp", Access.ADMIN),
+        (b"POST", b"/mcp/x", Access.WRITE),
+        (b"POST", b"/amc/audiences/query", Access.WRITE),
+        (b"POST", b"/user-invitations", Access.ADMIN),
+        (b"PUT", b"/user%2Dinvitations/redeem", Access.ADMIN),
+        (b"POST", b"/User-Invitations", Access.ADMIN),
+        (b"POST", b"/unheardUsers", Access.ADMIN),
+        (b"PATCH", b"/unheard/billing_things", Access.ADMIN),
+        (b"POST", b"/users/list", Access.READ),
+        (b"GET", b"/unheardUsers", Access.READ),
+        (b"POST", b"/managerAccounts", Access.ADMIN),
+        (b"POST", b"/managerAccounts/1/associate", Access.ADMIN),
+        (b"POST", b"/adsApi/v1/create/accountCombinationInvitations", Access.ADMIN),
+        (b"POST", b"/adsApi/v1/query/accountCombinationInvitations", Access.READ),
+        (b"POST", b"/billing/invoices/pay", Access.ADMIN),
+        (b"POST", b"/termsTokens", Access.ADMIN),
+        (b"POST", b"/dsp/measurement/studies/brandLift", Access.ADMIN),
+        (b"POST", b"/measurement/studies/surveys", Access.ADMIN),
+        (b"POST", b"/sp/unheard/searchTerms", Access.WRITE),
     ],
 )
-def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: Effect) -> None:
+def test_access_permits_what_does_no_more(method: bytes, target: bytes, least: Access) -> None:
     """Whatever neither the table nor Amazon's scheme knows counts as a write."""
-    ladder = [Effect.READ, Effect.REPORT, Effect.WRITE]
+    ladder = [Access.READ, Access.REPORT, Access.WRITE, Access.ADMIN]
     for access in ladder:
         verdict = decided({"access": access.value}, method, target)
         assert (verdict.refusal is None) is (ladder.index(access) >= ladder.index(least))
-        if access is not Effect.WRITE:
+        if access is not Access.ADMIN:
             assert verdict.rule == "access"
 
 

@@ -18,7 +18,7 @@ from proxy.forwarding.decision import Rules
 from proxy.reports.overview import NamedReports
 from proxy.reports.sharing import ReportRules
 from proxy.reports.store import ReportFolder
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.support.capabilities import Plugged
 from tests.support.memory_bench import MemoryBench
 
@@ -68,7 +68,7 @@ def made_by(factories: tuple[Callable[..., Any], ...]) -> list[str]:
 
 
 OWN: dict[str, Any] = {"account_ids": frozenset({b"amzn1.own"})}
-READS: dict[str, Any] = {"access": Effect.READ}
+READS: dict[str, Any] = {"access": Access.READ}
 ORDER_V1 = "POST /adsApi/v1/create/reports"
 
 

@@ -20,7 +20,7 @@ ADMIN_KEY = "an-admin-key-of-16-bytes"
 
 def read(folder: Path, approvals: Any = None, spend: Any = None, **more: Any) -> Config:
     """A configuration with this section, and a client with this under `spend`."""
-    client = {"name": "agent", "key_sha256": AGENT} | ({} if spend is None else {"spend": spend})
+    client = {"name": "agent", "key_sha256": AGENT, "access": "write"} | ({} if spend is None else {"spend": spend})
     values = {"clients": [client], **({} if approvals is None else {"approvals": approvals}), **more}
     file = folder / "proxy.yaml"
     file.write_text(yaml.safe_dump(values))

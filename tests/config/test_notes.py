@@ -7,7 +7,7 @@ import pytest
 from proxy.config import load, notes
 
 ONE = {"AMAZON_ADS_CLIENT_ID": "x", "AMAZON_ADS_CLIENT_SECRET": "y", "HOME": "/home/u"}
-CLIENTS = '[{"name": "a", "key_sha256": "%s"}]' % ("ab" * 32)
+CLIENTS = '[{"name": "a", "access": "write", "key_sha256": "%s"}]' % ("ab" * 32)
 ENDED = CLIENTS.replace(f'"key_sha256": "{"ab" * 32}"', f'"keys": [{{"sha256": "{"ab" * 32}", "expires": "DAY"}}]')
 UNLIMITED = CLIENTS.replace("}", ', "unscoped_paths": ["/mcp"]}')
 SPENDING = CLIENTS.replace("}", ', "spend": {}}')
@@ -42,7 +42,7 @@ ADMIN_KEY = "an-admin-key-of-16-bytes"
         ({"ADS_PROXY_CLIENTS": PROFILED}, []),
         ({"ADS_PROXY_CLIENTS": SPENDING}, []),
         (
-            {"ADS_PROXY_CLIENTS": SPENDING.replace("{}", '{}, "access": "report"')},
+            {"ADS_PROXY_CLIENTS": SPENDING.replace('"write"', '"report"')},
             ["The spend of client a has no effect: with access: report, it sends no writes"],
         ),
         ({"ADS_PROXY_ADMIN__URL": "http://localhost:9000"}, []),
@@ -69,6 +69,11 @@ ADMIN_KEY = "an-admin-key-of-16-bytes"
         ),
         ({"ADS_PROXY_CLIENTS": ENDED.replace("DAY", "9998-12-31")}, []),
         ({"ADS_PROXY_CLIENTS": ACCOUNTED}, []),
+        ({"ADS_PROXY_CLIENTS": CLIENTS.replace('"write"', '"admin"')}, []),
+        (
+            {"ADS_PROXY_CLIENTS": CLIENTS.replace('"access": "write", ', "")},
+            ["Clients without access can administer users, accounts, billing, terms and paid studies until"],
+        ),
         ({"ADS_PROXY_INTERCEPT__ENABLED": "true", "ADS_PROXY_INTERCEPT__PASS": "*,*.amazon.com"}, []),
         (
             {"ADS_PROXY_INTERCEPT__ENABLED": "true", "ADS_PROXY_INTERCEPT__PASS": "a.example,API.amazon.com"},

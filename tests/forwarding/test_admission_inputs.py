@@ -29,7 +29,7 @@ from proxy.downstream.ports import Availability
 from proxy.errors import NoUsableToken
 from proxy.forwarding.tracing import Tracing
 from proxy.reports.sharing import ReportRules
-from proxy.routing.operations import PUBLISHED, Effect, family
+from proxy.routing.operations import PUBLISHED, Access, family
 from proxy.routing.table import AccountEntry, Selection
 from proxy.secret import Secret
 from proxy.upstream.throttles import ThrottleKey
@@ -283,7 +283,7 @@ CLIENTS = [
     Input("two clients swap their keys", configured(keys=SWAPPED), keyed=True),
     Input("a policy has other methods", policy("reader", methods=frozenset((b"PUT",))), keyed=True),
     Input("a policy has other paths", policy("reader", paths=(PathPattern.read("/sd/*"),)), keyed=True),
-    Input("a policy permits less", policy("writer", access=Effect.READ), keyed=True),
+    Input("a policy permits less", policy("writer", access=Access.READ), keyed=True),
     Input("a policy has other accounts", policy("writer", accounts=frozenset(("other",))), keyed=True),
     Input("a policy has other profiles", policy("limited", profiles=frozenset((b"2",))), keyed=True),
     Input("a policy has ads accounts", policy("limited", profiles=None, account_ids=frozenset((b"a",))), keyed=True),

@@ -20,7 +20,7 @@ from proxy.access.policy import Policy
 from proxy.app.rules import make_routing_table
 from proxy.body_reader import READER
 from proxy.http1.body_copy import LARGE
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from proxy.routing.table import EmptyDirectory
 from tests.support.costs import Cost, cost_of
 from tests.support.deciding import config
@@ -43,7 +43,7 @@ def policy(name: str, key: bytes, **limits: Any) -> Policy:
 def clients() -> Clients:
     own = {"profiles": frozenset((b"123",)), "account_ids": frozenset((b"amzn1.x",))}
     limits = {"paths": (PathPattern.read("/*"),), "mcp_tools": (PathPattern.read("*"),), "requests_per_minute": 10**9}
-    limited = policy("limited", LIMITED, **own, **limits, access=Effect.WRITE, unscoped_paths=frozenset((b"/mcp",)))
+    limited = policy("limited", LIMITED, **own, **limits, access=Access.WRITE, unscoped_paths=frozenset((b"/mcp",)))
     fixed = policy("fixed", FIXED, profiles=frozenset((b"123",)))
     return Clients([limited, fixed, policy("free", FREE)], Placeholders(b"key"), Budgets())
 

@@ -15,7 +15,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.reports.sharing import ReportRules
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.support.garbage import in_cycles
 from tests.support.proxy_bench import Running
 from tests.support.wire import GET, HELLO, Script, Wire, answering
@@ -112,7 +112,7 @@ async def test_rules_that_were_replaced_leave_no_cycles(running: Running, garbag
 
 async def test_requests_that_gates_look_at_leave_no_cycles(running: Running, garbage: list[object]) -> None:
     """Orders and polls of reports, and messages of an MCP client whose tools are limited: permitted and forbidden."""
-    policy = Policy("agent", (ClientKey(hashlib.sha256(b"key").hexdigest()),), access=Effect.REPORT)
+    policy = Policy("agent", (ClientKey(hashlib.sha256(b"key").hexdigest()),), access=Access.REPORT)
     clients = Clients([policy], Placeholders(b"key"), Budgets())
     rules = ReportRules(reuses=True, reuse_for=900.0, paces=True, poll_interval=60.0, adopts=True)
     call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"campaign_management-%b_campaign"}}'

@@ -18,7 +18,7 @@ from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.rights import CHECK_SECONDS, Rights
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import HELLO, Script, Wire, answering
 
@@ -185,7 +185,7 @@ async def test_an_order_for_other_accounts(running: Running) -> None:
     """A body that was checked is checked again by what the client may do now."""
     order = json.dumps({"accessRequestedAccounts": [{"advertiserAccountId": "amzn1.a"}], "reports": [{}]}).encode()
     account, other = frozenset((b"amzn1.a",)), frozenset((b"amzn1.b",))
-    rights: dict[str, Any] = {"access": Effect.REPORT, "account_ids": account}
+    rights: dict[str, Any] = {"access": Access.REPORT, "account_ids": account}
     for changed, status in ((account, 200), (other, 403)):
         async with running(answering(HELLO), clients=clients(**rights)) as bench:
             bench.tokens.cold = True
@@ -201,7 +201,7 @@ async def test_an_order_for_other_accounts(running: Running) -> None:
 async def test_an_order_to_a_region_that_a_reload_removes(running: Running) -> None:
     """Its body is judged again, and it goes where it was decided."""
     order = json.dumps({"accessRequestedAccounts": [{"advertiserAccountId": "amzn1.a"}], "reports": [{}]}).encode()
-    rights: dict[str, Any] = {"access": Effect.REPORT, "account_ids": frozenset((b"amzn1.a",))}
+    rights: dict[str, Any] = {"access": Access.REPORT, "account_ids": frozenset((b"amzn1.a",))}
     async with running(answering(HELLO), clients=clients(**rights)) as bench:
         bench.tokens.cold = True
         bench.tokens.gate.clear()
@@ -210,7 +210,7 @@ async def test_an_order_to_a_region_that_a_reload_removes(running: Running) -> N
         await bench.settled(lambda: bench.accounting.in_flight == 1)
         kept = {each: url for each, url in bench.rules.endpoints.items() if each != ("api", "na")}
         bench.rules = replace(bench.rules, endpoints=kept)
-        bench.apply(clients=clients(**{**rights, "access": Effect.WRITE}))
+        bench.apply(clients=clients(**{**rights, "access": Access.WRITE}))
         bench.tokens.gate.set()
         assert (await client.answer()).status == 200
 
@@ -316,7 +316,7 @@ async def test_a_client_that_is_limited_from_now_on_begins_anew(running: Running
     """What its stream carries was chosen under other limits; so is a message whose body was not read."""
     async with running(streaming(), clients=clients()) as bench:
         client = await opened(bench, head(b"POST /mcp", b"Content-Length: %d" % len(CALL)) + CALL)
-        bench.apply(clients=clients(access=Effect.READ, mcp_tools=()))
+        bench.apply(clients=clients(access=Access.READ, mcp_tools=()))
         bench.sweep(2 * CHECK_SECONDS)
         assert await client.end() == b"0\r\n\r\n"
         assert (await bench.events.last()).fault == "not-permitted"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from proxy.access.paths import PathPattern
 from proxy.forwarding.forwarder import Forwarder
 from proxy.http1.framing import whole_chunks
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.support.memory_bench import MemoryBench
 from tests.support.proxy_bench import Running
 from tests.support.warm_and_cold import KEY, KEYS, SCOPED, Ask, Change, Step, clients, compared
@@ -198,7 +198,7 @@ POLICIES: tuple[dict[str, Any] | None, ...] = (
     {"methods": frozenset((b"GET", b"POST"))},
     {"paths": (PathPattern.read("/sd/*"), PathPattern.read("/v2/7/*"), PathPattern.read("/v2/profiles/7"))},
     {"paths": (PathPattern.read("/sd/*"), PathPattern.read("/v2/*"))},
-    {"access": Effect.READ},
+    {"access": Access.READ},
     {"profiles": frozenset((b"5",)), "unscoped_paths": frozenset((b"/sd/7",))},
     {"requests_per_minute": 5},
 )

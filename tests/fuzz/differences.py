@@ -36,7 +36,7 @@ from proxy.forwarding.decision import Admission
 from proxy.forwarding.decisions import Decisions
 from proxy.http1.message import Request
 from proxy.observability.logs import Logs
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from proxy.routing.table import AccountEntry, Selection
 from tests.fuzz.repeated_requests import KEYS, Making, response_to
 from tests.support.independent_readers import Message
@@ -115,7 +115,7 @@ class World:
         reader = Policy("reader", keys["reader"], methods=frozenset((b"GET",)), paths=paths)
         limited = Policy("limited", keys["limited"], profiles=frozenset((b"1", b"9")))
         others = (
-            Policy("viewer", keys["viewer"], access=Effect.READ, requests_per_minute=10**6),
+            Policy("viewer", keys["viewer"], access=Access.READ, requests_per_minute=10**6),
             Policy("narrow", keys["narrow"], paths=(PathPattern.read("/v2/profiles"), PathPattern.read("/v2/*/7"))),
             Policy("agent", keys["agent"], mcp_tools=(PathPattern.read("query_*"),)),
             Policy("tenant", keys["tenant"], accounts=frozenset(("other",)), account_ids=frozenset((b"a.1",))),

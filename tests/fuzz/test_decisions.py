@@ -19,7 +19,7 @@ from proxy.http1.request_fields import read_request_fields
 from proxy.http1.target import parse_target, path_segments
 from proxy.routing.ads_account import NAMES_ACCOUNT
 from proxy.routing.api import ADS_API, MCP
-from proxy.routing.operations import PUBLISHED, Effect, ScopeRule
+from proxy.routing.operations import PUBLISHED, Access, ScopeRule
 from proxy.routing.overrides import may_override
 from proxy.routing.route import Route, route
 from proxy.routing.table import ClientScope, RoutingTable
@@ -245,7 +245,7 @@ def stricter_never_permits_more(question: Question, policy: Policy) -> None:
         return
     looser = [
         *(replace(policy, accounts=None), replace(policy, methods=None), replace(policy, paths=None)),
-        *(replace(policy, access=effect) for effect in list(Effect)[list(Effect).index(policy.access) :]),
+        *(replace(policy, access=access) for access in list(Access)[list(Access).index(policy.access) :]),
     ]
     if policy.profiles is not None:
         looser.append(replace(policy, profiles=policy.profiles | {b"33", b"999"}))

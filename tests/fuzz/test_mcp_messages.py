@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.mcp.tools import INVOKE, ToolRules
-from proxy.routing.operations import PUBLISHED, Effect
+from proxy.routing.operations import PUBLISHED, Access
 from proxy.simulator.mcp import find_foreign_account
 from proxy.strict_json import JsonBody
 from tests.fuzz.depth import at_length, briefly
 from tests.fuzz.making import changed
 from tests.support.deciding import fields, request
 
-READ = ToolRules("agent", Effect.READ, None, PUBLISHED)
+READ = ToolRules("agent", Access.READ, None, PUBLISHED)
 GOOD, BAD = "campaign_management-query_campaign", "campaign_management-update_campaign"
 NAMES = ("method", "Method", "met_hod", "params", "Params", "name", "Name", "na me", "arguments", "id", "tool")
 Pairs = list[tuple[str, Any]]
@@ -144,7 +144,7 @@ def test_the_judge_is_judged() -> None:
 
 # --- accounts
 
-LIMITED = ToolRules("agent", Effect.WRITE, None, PUBLISHED, OwnAccounts(frozenset((b"123",)), frozenset((b"a.1",))))
+LIMITED = ToolRules("agent", Access.ADMIN, None, PUBLISHED, OwnAccounts(frozenset((b"123",)), frozenset((b"a.1",))))
 OWN = frozenset(("123", "a.1"))
 _MEMBERS = (
     "profileId",

@@ -17,7 +17,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.intercept.contexts import Contexts
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.intercept.conftest import KEYS, NA, OpenTunnel, configured, connect, digest, get, login, shake_hands
 from tests.intercept.test_relay import BUCKET, PassThrough, passing
 from tests.intercept.test_tunnel import EU, ask
@@ -349,7 +349,7 @@ async def test_equal_bytes_keep_each_clients_limits(
     running: Running, contexts: Contexts, open_tunnel: OpenTunnel
 ) -> None:
     """One client may write and the other may only read: in turns, in tunnels and without, with warm memories."""
-    policies = limited("reports", access=Effect.READ), limited("agent")
+    policies = limited("reports", access=Access.READ), limited("agent")
     clients = Clients(policies, Placeholders(b"key"), Budgets())
     async with running(answering(HELLO), contexts=contexts, clients=clients) as bench:
         tunnels = {name: await open_tunnel(bench, login=login(name)) for name in ("reports", "agent")}

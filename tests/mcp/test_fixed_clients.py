@@ -14,7 +14,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import ToolHintsContradicted
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.tool_results import refusal_text
 from tests.support.wire import Wire
@@ -24,7 +24,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "one": {"profiles": frozenset((b"123",))},
     "two": {"profiles": frozenset((b"123", b"124"))},
     "ads": {"account_ids": frozenset((b"amzn1.own",))},
-    "reader": {"access": Effect.READ},
+    "reader": {"access": Access.READ},
     "free": {},
 }
 KEYS = {name: f"a key of {name}".encode() for name in LIMITS}

@@ -14,7 +14,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from tests.support.proxy_bench import Running
 from tests.support.tool_results import refusal_text
 from tests.support.wire import HELLO, Wire, answering
@@ -27,7 +27,7 @@ LIST = {"jsonrpc": "2.0", "id": 5, "method": "tools/list"}
 
 def clients(**limits: Any) -> Clients:
     """One client that reads."""
-    policy = Policy("agent", (ClientKey(hashlib.sha256(KEY).hexdigest()),), **({"access": Effect.READ} | limits))
+    policy = Policy("agent", (ClientKey(hashlib.sha256(KEY).hexdigest()),), **({"access": Access.READ} | limits))
     return Clients([policy], Placeholders(b"key"), Budgets())
 
 
@@ -209,7 +209,7 @@ async def test_another_client_sees_all_as_it_came(running: Running) -> None:
     """Nothing is read of what it sends and gets."""
     content = json.dumps({"result": {"tools": LISTED}}).encode()
     endpoint = Endpoint(answer(content, b"application/json"))
-    async with running(endpoint, clients=clients(access=Effect.WRITE)) as bench:
+    async with running(endpoint, clients=clients(access=Access.ADMIN)) as bench:
         got = await bench.ask(post(call(BAD), b"Accept-Encoding: gzip\r\n"))
         assert got.body == content
         assert b"Accept-Encoding: gzip" in endpoint.heads[0]

@@ -12,9 +12,9 @@ import pytest
 from proxy.access.paths import PathPattern
 from proxy.mcp.lists import ToolListFilter, ToolListReader, find_tools
 from proxy.mcp.tools import ToolRules
-from proxy.routing.operations import PUBLISHED, Effect
+from proxy.routing.operations import PUBLISHED, Access
 
-RULES = ToolRules("agent", Effect.WRITE, (PathPattern.read("good*"),), PUBLISHED)
+RULES = ToolRules("agent", Access.ADMIN, (PathPattern.read("good*"),), PUBLISHED)
 TOOLS = [{"name": "good-1", "x": 1}, {"name": "bad"}, {"name": "good-2"}]
 LISTED = {"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS, "nextCursor": "c"}}
 SHOWN = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [TOOLS[0], TOOLS[2]], "nextCursor": "c"}}

@@ -12,7 +12,7 @@ from proxy.access.own_accounts import OwnAccounts
 from proxy.errors import ToolNotPermitted
 from proxy.mcp.protocol import find_mismatch, is_sessionless, make_private
 from proxy.mcp.tools import ToolRules, effect_of_body
-from proxy.routing.operations import PUBLISHED, Effect
+from proxy.routing.operations import PUBLISHED, Access, Effect
 from proxy.strict_json import JsonBody
 from tests.support.deciding import fields, request
 
@@ -120,8 +120,8 @@ def test_later_versions_have_no_sessions_either(version: str, expected: bool) ->
     assert is_sessionless(version) is expected
 
 
-READER = ToolRules("agent", Effect.READ, None, PUBLISHED)
-LIMITED = ToolRules("agent", Effect.WRITE, None, PUBLISHED, OwnAccounts(frozenset((b"123",)), frozenset()))
+READER = ToolRules("agent", Access.READ, None, PUBLISHED)
+LIMITED = ToolRules("agent", Access.ADMIN, None, PUBLISHED, OwnAccounts(frozenset((b"123",)), frozenset()))
 
 
 def judged(rules: ToolRules, content: Any, *lines: bytes) -> ToolNotPermitted | None:

@@ -26,7 +26,7 @@ from proxy.mcp.tools import (
     tool_rules,
 )
 from proxy.routing.mcp_session import FixedAccount
-from proxy.routing.operations import PUBLISHED, Effect
+from proxy.routing.operations import PUBLISHED, Access, Effect
 from proxy.strict_json import JsonBody
 from tests.support.deciding import fields, request
 from tests.support.tool_results import refusal_text
@@ -38,12 +38,15 @@ QUERY, UPDATE, REPORT = (
 )
 
 
-def rules(access: Effect = Effect.WRITE, *patterns: str) -> ToolRules:
+def rules(access: Access = Access.ADMIN, *patterns: str) -> ToolRules:
     return ToolRules("agent", access, tuple(map(PathPattern.read, patterns)) if patterns else None, PUBLISHED)
 
 
-READ, REPORTING = rules(Effect.READ), rules(Effect.REPORT)
-QUERIES = rules(Effect.WRITE, "campaign_management-query_*", "reporting-*")
+READ, REPORTING = rules(Access.READ), rules(Access.REPORT)
+QUERIES = rules(Access.ADMIN, "campaign_management-query_*", "reporting-*")
+
+
+WRITING = rules(Access.WRITE)
 
 
 def call(tool: str, identifier: Any = 1, **arguments: Any) -> dict[str, Any]:
@@ -105,8 +108,8 @@ def test_a_tool_does_what_its_operation_does(tool: str, effect: Effect) -> None:
         (REPORTING, {QUERY, REPORT}),
         (rules(), {QUERY, UPDATE, REPORT}),
         (QUERIES, {QUERY, REPORT}),
-        (rules(Effect.READ, "reporting-*"), set()),
-        (rules(Effect.WRITE, "*update*"), {UPDATE}),
+        (rules(Access.READ, "reporting-*"), set()),
+        (rules(Access.ADMIN, "*update*"), {UPDATE}),
     ],
 )
 @pytest.mark.parametrize("lite", [False, True])
@@ -142,7 +145,7 @@ def test_finding_tools_is_open_to_everybody() -> None:
     """What is found is judged when it is called; `invoke_tool` within itself is not read."""
     for tool in (SEARCH, DESCRIBE):
         assert judged(READ, call(tool, query="x")) is None
-    refused = judged(rules(Effect.WRITE, "*"), call(INVOKE, name=INVOKE, arguments={"name": UPDATE}))
+    refused = judged(rules(Access.ADMIN, "*"), call(INVOKE, name=INVOKE, arguments={"name": UPDATE}))
     assert refused is not None and refused.sent_status == 400
 
 
@@ -158,6 +161,30 @@ def test_of_a_list_nothing_is_sent_where_a_part_is_forbidden() -> None:
     assert (second["id"], second["result"]["content"][0]["text"]) == ("two", refused.detail)
     assert (third["id"], third["error"]["code"]) == (3, -32011)
     assert judged(READ, [call(QUERY, 1), call(QUERY, 2)]) is None
+
+
+@pytest.mark.parametrize(
+    ("tool", "permitted"),
+    [
+        ("account_management-invite_user", False),
+        ("account_management-create_advertiser_account", False),
+        ("account_management-update_manager_account", False),
+        ("account_management-query_manager_account", True),
+        ("account_management-list_everything", True),
+        ("account_management-do_something", False),
+        ("anything-createUserInvitation", False),
+        ("anything-ACCEPT_TERMS", False),
+        ("billing-pay_invoice", False),
+        ("billing-get_invoice", True),
+        ("campaign_management-update_campaign", True),
+        ("campaign_management-nobody_knows", True),
+        ("amazon_ads_mcp-invoke_tool", True),
+    ],
+)
+def test_a_tool_that_administers_needs_access_admin(tool: str, permitted: bool) -> None:
+    """`write` calls what its name does not place above campaigns; `admin` calls all."""
+    assert (WRITING.find_objection(tool) is None) is permitted
+    assert rules(Access.ADMIN, "nothing*", "*").find_objection(tool) is None
 
 
 @pytest.mark.parametrize("identifier", [0, -1, 2**70, 1.5, "", "7", "\u00e4\ud800", None])
@@ -176,6 +203,11 @@ def test_an_answer_has_the_id_of_its_call(identifier: Any) -> None:
         (REPORTING, UPDATE, "may change something. Ask the operator for a key with `access: write`. Do not retry."),
         (READ, "nobody_knows", "has this one: ask the operator for a key with `access: write`. Do not retry."),
         (READ, REPORT, "orders a report. Ask the operator for a key with `access: report`. Do not retry."),
+        (
+            WRITING,
+            "account_management-invite_user",
+            "administer users, accounts or billing. Ask the operator for a key with `access: admin`. Do not retry.",
+        ),
         (QUERIES, UPDATE, "Call a permitted tool, or ask the operator to add this one to `mcp_tools`. Do not retry."),
     ],
 )
@@ -366,9 +398,9 @@ WARNED = replace(READ, writers=frozenset((QUERY, REPORT)))
     [
         (WARNED, QUERY, False),
         (WARNED, "campaign_management-query_ad", True),
-        (replace(WARNED, access=Effect.REPORT), QUERY, False),
-        (replace(WARNED, access=Effect.REPORT), REPORT, True),
-        (replace(WARNED, access=Effect.WRITE), QUERY, True),
+        (replace(WARNED, access=Access.REPORT), QUERY, False),
+        (replace(WARNED, access=Access.REPORT), REPORT, True),
+        (replace(WARNED, access=Access.WRITE), QUERY, True),
     ],
 )
 def test_the_server_can_contradict_a_name_that_reads(allowed: ToolRules, tool: str, permitted: bool) -> None:
@@ -486,7 +518,7 @@ def test_the_rules_for_an_answer_know_what_was_asked(content: bytes, asked_id: o
     [
         (None, False),
         (Policy("agent", ()), False),
-        (Policy("agent", (), access=Effect.READ), True),
+        (Policy("agent", (), access=Access.READ), True),
         (Policy("agent", (), mcp_tools=()), True),
         (Policy("agent", (), profiles=frozenset({b"123"})), False),
     ],
@@ -503,7 +535,7 @@ def test_a_session_for_one_account_limits_its_messages_to_it() -> None:
     assert found is not None
     assert (found.client, found.access, found.patterns, found.writers) == (
         "agent",
-        Effect.WRITE,
+        Access.ADMIN,
         None,
         frozenset({QUERY}),
     )

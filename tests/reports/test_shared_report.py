@@ -21,7 +21,7 @@ from proxy.events import CounterRaised
 from proxy.reports import pace, report_look
 from proxy.reports.pace import OrderLimit
 from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from proxy.upstream import throttles
 from tests.support.memory_bench import MemoryBench
 from tests.support.tokens import virtual_time
@@ -826,13 +826,13 @@ async def test_polls_of_version_1_are_shared(running: Running, amazon: Amazon) -
 KEYS = {name: f"the key of the client {name}" for name in ("first", "second", "reader")}
 
 
-def known(*names: str, access: Effect = Effect.WRITE) -> Clients:
+def known(*names: str, access: Access = Access.ADMIN) -> Clients:
     """These clients; the one called `reader` may only read, and so may the last one with that `access`."""
     policies = [
         Policy(
             name,
             (ClientKey(hashlib.sha256(KEYS[name].encode()).hexdigest()),),
-            access=Effect.READ if name == "reader" else access if name == names[-1] else Effect.WRITE,
+            access=Access.READ if name == "reader" else access if name == names[-1] else Access.ADMIN,
         )
         for name in names
     ]
@@ -987,7 +987,7 @@ async def test_a_client_far_back_in_its_queue_delays_no_other(
     ("changed", "status"),
     [
         ({"clients": known("second")}, 401),
-        ({"clients": known("second", "first", access=Effect.READ)}, 403),
+        ({"clients": known("second", "first", access=Access.READ)}, 403),
         ({"clients": known("second", "first")}, 200),
     ],
 )

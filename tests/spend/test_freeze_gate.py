@@ -13,7 +13,7 @@ from proxy.access.clients import Budgets, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.events import SpendVerdict
-from proxy.routing.operations import Effect
+from proxy.routing.operations import Access
 from proxy.spend.freezes import FreezeEntry, Freezes
 from tests.audit.test_writes_recorded import INVOKE, NOT_WRITES, QUERY, UPDATE_TOOL, WRITES, call, mcp, method
 from tests.support.proxy_bench import ProxyBench, Running
@@ -121,7 +121,7 @@ def policy(name: str, **limits: Any) -> Policy:
 
 async def test_a_client_is_frozen_alone(running: Running) -> None:
     """By its name; one whose tools are limited is told first what it may never call."""
-    reader = policy("reader", access=Effect.READ)
+    reader = policy("reader", access=Access.READ)
     clients = Clients([policy("agent"), policy("other"), reader], Placeholders(b"key"), Budgets())
     async with running(answering(*[HELLO] * 2), clients=clients) as bench:
         freeze(bench, "agent")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.mcp.tools import INVOKE, operation_of
-from proxy.routing.operations import PUBLISHED, Effect, Operation
+from proxy.routing.operations import PUBLISHED, Administered, Effect, Operation
 from proxy.spend import body_walk, reading
 from proxy.spend.body_walk import MAX_DEPTH, MAX_UNREAD
 from proxy.spend.findings import Finding, Payer, WriteFindings, joined
@@ -722,6 +722,30 @@ def test_tool_without_rows_is_unreadable(name: str) -> None:
     assert "`spend.allow`" in found.unread[0]
 
 
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ("POST /adsApi/v1/create/accountCombinationInvitations", "accounts"),
+        ("POST /user-invitations", "users"),
+        ("PUT /billingProfiles", "billing"),
+        ("POST /termsTokens", "terms"),
+        ("DELETE /measurement/studies", "studies"),
+    ],
+)
+@pytest.mark.parametrize("body", [{}, {"name": "x"}])
+def test_what_administers_is_within_no_limit(target: str, what: str, body: Any) -> None:
+    """No body of it is readable, with or without money; the words say what it administers and how to allow it."""
+    found = rest(target, JSON, body)
+    assert len(found.unread) == 1 and f"administers {what}" in found.unread[0] and "`spend.allow`" in found.unread[0]
+    assert found.unknown == (f"operation {target}",)
+
+
+def test_a_tool_that_administers_is_within_no_limit() -> None:
+    """By its name it does what such an operation does."""
+    found = read_tool("account_management-create_manager_account", {"name": "x"}, PAYER, PUBLISHED)
+    assert "administers accounts" in found.unread[0]
+
+
 def test_tool_of_an_operation_without_rows_passes_without_money() -> None:
     """A tool whose operation has no money is read like the operation."""
     rowless = [
@@ -730,6 +754,7 @@ def test_tool_of_an_operation_without_rows_passes_without_money() -> None:
         if row.template.startswith(("/adsApi/v1/create/", "/adsApi/v1/delete/"))
         and not MONEY.forms(f"POST {row.template}")
         and row.effect is Effect.WRITE
+        and row.administers is Administered.NOTHING
     ]
     for row in rowless:
         _, _, verb, resource = row.template.strip("/").split("/")[-4:]

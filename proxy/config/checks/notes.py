@@ -12,6 +12,8 @@ from proxy.config.model.sections import Config
 from proxy.config.model.values import Address
 from proxy.regions import AMAZON_REGIONS, HostUse
 
+_MAX_NAMED = 10
+"""Clients in a note."""
 CLIENT_ID_PREFIX, CLIENT_SECRET_PREFIX = "amzn1.application-oa2-client.", "amzn1.oa2-cs."
 """How Amazon's own begin. Others are believed, but the two are easily mistaken for each other."""
 
@@ -44,10 +46,11 @@ def _notes(config: Config) -> Iterator[str]:
         yield (
             "telemetry.trust_traceparent has no effect without telemetry.otlp: a client's traceparent passes unchanged."
         )
+    yield from _without_access(config)
     for client in config.clients:
         if client.unscoped_paths and client.profiles is None and client.account_ids is None:
             yield f"The unscoped_paths of client {client.name} have no effect: it has neither profiles nor account_ids."
-        if client.spend is not None and client.access != "write":
+        if client.spend is not None and client.access in ("read", "report"):
             yield f"The spend of client {client.name} has no effect: with access: {client.access}, it sends no writes."
         if client.spend is not None and client.spend.beyond == "approve" and client.spend.mode == "observe":
             yield f"The beyond of client {client.name} has no effect: with mode: observe, its writes need no approval."
@@ -56,6 +59,17 @@ def _notes(config: Config) -> Iterator[str]:
     for name, region in config.regions.items():
         for key in HostUse:
             yield from _plain_http(f"regions.{name}.{key}", getattr(region, key), "tokens")
+
+
+def _without_access(config: Config) -> Iterator[str]:
+    """Clients whose `access` will mean less."""
+    names = [client.name for client in config.clients if "access" not in client.model_fields_set]
+    if names:
+        shown = ", ".join(names[:_MAX_NAMED]) + (f" and {len(names) - _MAX_NAMED} more" if names[_MAX_NAMED:] else "")
+        yield (
+            "Clients without access can administer users, accounts, billing, terms and paid studies until version 0.4, "
+            f"and then only write: {shown}. Set access: write, or access: admin for those that administer."
+        )
 
 
 def _approvals(config: Config, now: datetime) -> Iterator[str]:

@@ -89,8 +89,10 @@ class Client(Section):
     """The methods it may use; absent: all."""
     paths: Limiting[PathPattern] = None
     """The paths it may use, where `*` also matches `/`; absent: all."""
-    access: AnyCase[Literal["read", "report", "write"]] = "write"
-    """`read`: operations that provably change nothing; `report`: also those that make reports; `write`: all."""
+    access: AnyCase[Literal["read", "report", "write", "admin"]] = "admin"
+    """`read`: operations that provably change nothing; `report`: also those that make reports; `write`: all but what
+    administers users, accounts, billing, terms and paid studies; `admin`: all. From version 0.4 on, `write` is the
+    default."""
     mcp_tools: Limiting[ToolPattern] = None
     """The tools of the hosted MCP endpoint it may call, where `*` matches anything; absent: all."""
     reports: Limiting[ReportPattern] = None

@@ -216,6 +216,8 @@ class OperationConfig(Section):
     """Its spelling of that header; absent: as in the table."""
     effect: AnyCase[Literal["read", "report", "write"] | None] = None
     """What it does at Amazon; absent: as in the table."""
+    administers: AnyCase[Literal["nothing", "users", "accounts", "billing", "terms", "studies"] | None] = None
+    """What it administers, for which a client needs `access: admin`; absent: as in the table."""
     name: FilledText | None = None
     """A name of its own; absent: Amazon's."""
 
