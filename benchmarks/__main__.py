@@ -15,6 +15,8 @@ from typing import Any
 from benchmarks import scenarios
 from benchmarks.account_costs import measure as measure_account_costs
 from benchmarks.account_costs import report as report_account_costs
+from benchmarks.audit import measure as measure_audit
+from benchmarks.audit import report as report_audit
 from benchmarks.checkout import checkout, this_checkout
 from benchmarks.compare import compare
 from benchmarks.document import write
@@ -125,6 +127,10 @@ def _jwt(given: argparse.Namespace) -> None:
     print(report_tokens(measure_tokens(given.rounds, given.seconds)))
 
 
+def _audit(given: argparse.Namespace) -> None:
+    print(report_audit(measure_audit(given.rounds)))
+
+
 def _spend(given: argparse.Namespace) -> None:
     print(report_spending(measure_spending(given.rounds, given.seconds, by_day=given.by_day)))
 
@@ -144,6 +150,7 @@ def _workers(given: argparse.Namespace) -> None:
 _COMMANDS = {
     None: _run,
     "account-costs": _account_costs,
+    "audit": _audit,
     "accounts": _accounts,
     "compare": _compare,
     "hostile": _hostile,
@@ -192,6 +199,10 @@ def _parser() -> argparse.ArgumentParser:
     judging.add_argument("--by-day", action="store_true", help="with limits of a day, which a ledger counts")
     judging.add_argument("--rounds", type=int, default=10, help="pairs of measurements (10)")
     judging.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")
+    recording = commands.add_parser(
+        "audit", help="what it costs a write that its record is in the file before it leaves"
+    )
+    recording.add_argument("--rounds", type=int, default=100, help="rounds of 250 records (100)")
     identifying = commands.add_parser("jwt", help="CPU of a request with a remembered JWT, beside one with a key")
     identifying.add_argument("--rounds", type=int, default=20, help="pairs of measurements (20)")
     identifying.add_argument("--seconds", type=int, default=1, help="seconds of each measurement (1)")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from proxy.audit.begun import BegunWrites
 from proxy.audit.file import AuditFile, open_at_start
 from proxy.audit.records import dated, note
 from proxy.audit.stream import AuditOutputs, AuditStream
@@ -47,10 +48,15 @@ def open_audit(
     return AuditStream(outputs)
 
 
-def begin_audit(stream: AuditStream, gate: WriteGate, observer: Observer) -> asyncio.Task[None]:
-    """Begin to write, report how the file was found, and let no write pass the gate that the stream cannot record.
-    The task notices a disk that hangs; cancel it to stop."""
+def begin_audit(
+    stream: AuditStream, gate: WriteGate, observer: Observer, clean: Callable[[str], str]
+) -> asyncio.Task[None]:
+    """Begin to write, report how the file was found, and let no write pass the gate that the stream cannot record. If
+    records are required, each write is in the file before it leaves; `clean` masks secrets in its record. The
+    task notices a disk that hangs; cancel it to stop."""
     stream.start()
+    if stream.file is not None and stream.is_required:
+        gate.begins = BegunWrites(stream, clean, time.time).begin
     gate.takes_writes = lambda: stream.takes_writes(gate.unrecorded)
     if stream.file is not None:
         observer.observe(_opened(stream.file))

@@ -214,7 +214,8 @@ class Program:
         self.metrics.accounts(config.accounts)
         self.messages.begin()
         if self.audit is not None:
-            opened.callback(begin_audit(self.audit, self.accounting.write_gate, self.observers).cancel)
+            gate, clean = self.accounting.write_gate, self.logs.redaction.clean
+            opened.callback(begin_audit(self.audit, gate, self.observers, clean).cancel)
         client_sockets = self._bind("listen", config.listen)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen)

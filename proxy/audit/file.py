@@ -83,8 +83,12 @@ class AuditFile:
     def settle(self, head: ChainHead, *, closed: bool = False) -> None:
         """What was written holds, also against a power cut; then note what the last line is, and whether it stays the
         last one. Raises `OSError`."""
-        os.fdatasync(self._descriptor)
+        self.sync()
         self._note(head, closed=closed)
+
+    def sync(self) -> None:
+        """What was written holds, also against a power cut. Raises `OSError`."""
+        os.fdatasync(self._descriptor)
 
     def drop_head(self) -> None:
         """Have the next start report that records are missing at the end, if `settle` cannot: that needs no space."""

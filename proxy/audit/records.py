@@ -33,7 +33,7 @@ from proxy.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.events import ChangedObjects, SpendJudgement
+    from proxy.events import ChangedObjects, RequestKind, SpendJudgement
 
 
 # --- Which events are worth a record of the audit stream, and what such a record says, in the field ------
@@ -51,6 +51,10 @@ WRITE: Final = "amazon-write"
 _READING_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 HELD_BACK: Final = "write-held-back"
 """The action of the record of a write that was judged by spend limits and not sent."""
+BEGUN: Final = "amazon-write-begun"
+"""The action of the record that is written before a write leaves."""
+NOT_SENT: Final = "amazon-write-not-sent"
+"""The action of the record of a write that was begun, and did not leave."""
 _MAX_VIOLATIONS: Final = 20
 """Violations of a write that its record holds."""
 
@@ -102,8 +106,23 @@ def note(action: str, said: Mapping[str, Any]) -> dict[str, Any]:
 
 def dated(record: Mapping[str, Any], now: float) -> dict[str, Any]:
     """A record with its time."""
-    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"@timestamp": at, "ecs": {"version": ECS_VERSION}, **record}
+    return {"@timestamp": stamp(now), "ecs": {"version": ECS_VERSION}, **record}
+
+
+def stamp(now: float) -> str:
+    """A moment as records have it, in milliseconds."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """A record whose texts are masked by `clean`, and no longer than they may be."""
+    if isinstance(value, str):
+        return clean(value)[:MAX_TEXT]
+    if isinstance(value, dict):
+        return {key: cleaned(item, clean) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cleaned(item, clean) for item in value]
+    return value
 
 
 class RecordSink(Protocol):
@@ -128,7 +147,7 @@ class AuditTrail:
             event = self._since_need(event)
         record = record_of(event)
         if record is not None:
-            self._put(dated(self._cleaned(record), self._wall()), write=isinstance(event, RequestFinished))
+            self._put(dated(cleaned(record, self._clean), self._wall()), write=isinstance(event, RequestFinished))
 
     def _since_need(self, event: CredentialStateChanged) -> CredentialStateChanged:
         """An account can work again after states in between, in which other credentials are tried."""
@@ -137,15 +156,6 @@ class AuditTrail:
         elif event.new == CredentialState.VALID:
             return replace(event, old=self._in_need.pop(event.account, event.old))
         return event
-
-    def _cleaned(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._clean(value)[:MAX_TEXT]
-        if isinstance(value, dict):
-            return {key: self._cleaned(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._cleaned(item) for item in value]
-        return value
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -161,6 +171,30 @@ def _event(action: str, category: str, kind: str, outcome: str, why: str = "") -
         "outcome": outcome,
     }
     return {"event": {**said, "reason": why} if why else said}
+
+
+def begun(kind: RequestKind) -> dict[str, Any]:
+    """What the records of such writes share that are about to leave: they have neither a time nor a request id."""
+    return {
+        "ecs": {"version": ECS_VERSION},
+        **_event(BEGUN, "api", "start", UNKNOWN),
+        "user": {"name": kind.client, **({"id": kind.subject} if kind.subject else {})},
+        "http": {"request": {"method": kind.method}},
+        **_own(
+            account=kind.account,
+            region=kind.region,
+            profile=kind.profile,
+            ads_account=kind.ads_account,
+            operation=kind.operation,
+            operation_class=kind.operation_class,
+        ),
+    }
+
+
+def not_sent(request_id: str) -> dict[str, Any]:
+    """What became of a write that was on record, and could not be sent as the disk did not take the record at once."""
+    why = "The audit stream could not be written in time."
+    return {**_event(NOT_SENT, "api", "end", FAILURE, why), "http": {"request": {"id": request_id}}}
 
 
 def _stamp(at: float | None) -> str | None:

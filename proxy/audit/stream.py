@@ -1,8 +1,10 @@
 """What writes the audit stream: records are taken at once, and chained and written by a thread, in their order.
 
-Nothing waits for the disk. While it takes nothing, records wait in memory, up to a bound. If a record is required for
-each write, no more writes are taken then. Every lost record is counted, and reported by another record, in the log and
-in a metric. What a record holds is for `audit`.
+Nothing waits for the disk, except a write that must be on record before it leaves: `begin` writes its line, and all
+that wait before it, with the file's own call. The system has it then, and keeps it if this process is killed; the
+thread syncs the disk afterwards. Only the thread that holds `_disk` chains and writes. A disk that fails or hangs lets
+no write begin. While it takes nothing, other records wait in memory, up to a bound. Every lost record is counted, and
+reported by another record, in the log and in a metric. What a record holds is for `audit`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ MAX_WAITING: Final = 10_000
 RESERVED: Final = 1_000
 """Further places, for records of what cannot be refused: sign-ins, reloads, keys."""
 RETRY_SECONDS: Final = 1.0
+BEGIN_SECONDS: Final = 1.0
+"""For so long the event loop waits for a disk that hangs, once, before no write begins any more until it takes
+something again."""
 STALL_SECONDS: Final = 5.0
 """A disk that takes nothing for so long, and reports no error, is reported as if it had."""
 BATCH_BYTES: Final = 1 << 18
@@ -78,8 +83,13 @@ class AuditStream:
         self._lost = self._unreported = self._unlogged = 0
         self._moved = monotonic()
         """When the disk last took something, or nothing waited for it."""
-        self._failing = self._closing = self._mid_line = self._marked = False
+        self._syncing = 0.0
+        """Since when the thread has the disk sync what was written; 0 while it does not."""
+        self._failing = self._closing = self._mid_line = self._marked = self._hangs = self._unsynced = False
+        self._ended = True
+        """Whether no thread writes: not yet, or not any more."""
         self._wanted = threading.Condition()
+        self._disk = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
 
     def __repr__(self) -> str:
@@ -100,6 +110,11 @@ class AuditStream:
         return self._file
 
     @property
+    def is_required(self) -> bool:
+        """Whether no write may leave without a record."""
+        return self._outputs.required
+
+    @property
     def _waiting(self) -> int:
         return len(self._records) + self._unwritten
 
@@ -108,6 +123,7 @@ class AuditStream:
         if self._file is not None and self._file.end.torn and not self._file.end.ended:
             self._pending += b"\n"
         self._records.appendleft(self._outputs.make_note(OPENED, self._found()))
+        self._ended = False
         self._thread.start()
 
     def takes_writes(self, unrecorded: int = 0) -> bool:
@@ -132,9 +148,38 @@ class AuditStream:
                 self._fail(f"{self._waiting} records wait for the disk, and {then} until it takes them")
             self._wanted.notify()
 
+    def begin(self, line_of: Callable[[int, str], bytes]) -> bool:
+        """Put the line of a write that is about to leave into the file; False if that is not possible, and the write
+        must not leave. `line_of` gets the line's number and the digest of the line before."""
+        syncs_too_long = self._syncing and monotonic() - self._syncing > STALL_SECONDS
+        if self._failing or self._hangs or self._closing or self._ended or syncs_too_long:
+            return False
+        if not self._disk.acquire(timeout=BEGIN_SECONDS):
+            self._hangs = True
+            return False
+        try:
+            if not self._marked:
+                self._mark_open()
+            with self._wanted:
+                self._chain()
+                line = line_of(self._head.sequence + 1, self._head.digest)
+                self._add(line, ChainHead(self._head.sequence + 1, digest_of(line[:-1])))
+                self._unsynced = True
+            self._write_pending()
+        except OSError as error:
+            self._fail(reason(error))
+            with self._wanted:
+                self._wanted.notify()  # the thread tries again
+            return False
+        finally:
+            self._disk.release()
+        return True
+
     def look(self) -> None:
-        """Notice a disk that hangs. To be called every second or so."""
+        """Notice a disk that hangs, and have it sync what was only written. To be called every second or so."""
         with self._wanted:
+            if self._unsynced:
+                self._wanted.notify()
             if self._waiting and monotonic() - self._moved > STALL_SECONDS:
                 self._fail(f"the disk has taken no record for {STALL_SECONDS:g} seconds")
 
@@ -152,8 +197,11 @@ class AuditStream:
     # --- the thread
 
     def _run(self) -> None:
-        while self._take():
-            self._write()
+        try:
+            while self._take():
+                self._write()
+        finally:
+            self._ended = True
         self._write()
         if self._file is not None:
             self._end(self._file)
@@ -168,13 +216,12 @@ class AuditStream:
         file.close()
 
     def _take(self) -> bool:
-        """Wait for something to do; chain what came. False where the end was asked for."""
+        """Wait for something to do. False where the end was asked for."""
         with self._wanted:
             if self._failing:
                 self._wanted.wait_for(lambda: self._closing, RETRY_SECONDS)
             else:
-                self._wanted.wait_for(lambda: self._records or self._unreported or self._closing)
-            self._chain()
+                self._wanted.wait_for(lambda: self._records or self._unreported or self._unsynced or self._closing)
             return not self._closing
 
     def _chain(self) -> None:
@@ -184,26 +231,34 @@ class AuditStream:
             self._report_lost()
         while self._records:
             try:
-                line, self._head = seal(self._records.popleft(), self._head)
+                line, head = seal(self._records.popleft(), self._head)
             except (TypeError, ValueError):
                 self._lose()
                 self._outputs.tell(DefectMet("audit", traceback.format_exc()))
                 continue
-            if self._outputs.copy is not None:
-                self._outputs.copy(line.decode("ascii"))
-            if self._outputs.path is None:
-                self._written += 1
-            else:
-                self._pending += line
-                self._unwritten += 1
+            self._add(line, head)
+
+    def _add(self, line: bytes, head: ChainHead) -> None:
+        """Take a line into the chain."""
+        self._head = head
+        if self._outputs.copy is not None:
+            self._outputs.copy(line.decode("ascii"))
+        if self._outputs.path is None:
+            self._written += 1
+        else:
+            self._pending += line
+            self._unwritten += 1
 
     def _write(self) -> None:
         """Append what is pending. What was not taken is gone on with later, at the very byte."""
         try:
-            if self._outputs.path is not None:
-                self._reopen()
-                self._mark_open()
-                self._append()
+            if self._outputs.path is None:
+                with self._wanted:
+                    self._chain()
+            else:
+                with self._disk:
+                    head = self._append()
+                self._sync(head)
         except OSError as error:
             self._fail(reason(error))
             return
@@ -214,21 +269,41 @@ class AuditStream:
         elif self._failing:
             self._recovered()
 
-    def _append(self) -> None:
+    def _append(self) -> ChainHead:
+        """Write all that waits. Returns the last line that the file has then."""
+        with self._wanted:
+            self._chain()
+        self._reopen()
+        self._mark_open()
+        while self._pending:
+            self._write_pending()
+            with self._wanted:
+                self._chain()
+        self._hangs = self._unsynced = False
+        return self._head
+
+    def _write_pending(self) -> None:
         assert self._file is not None
         while self._pending:
-            taken = self._file.write(bytes(self._pending[:BATCH_BYTES]))
-            whole = self._pending.count(b"\n", 0, taken)
+            data = bytes(self._pending[:BATCH_BYTES])
+            taken = self._file.write(data)
+            whole = data.count(b"\n", 0, taken)
             with self._wanted:
                 self._moved = monotonic()
-                self._mid_line = self._pending[taken - 1] != ord("\n")
+                self._mid_line = data[taken - 1] != ord("\n")
                 del self._pending[:taken]
                 whole = min(whole, self._unwritten)
                 self._unwritten -= whole
                 self._written += whole
-                if not self._pending:
-                    self._chain()
-        self._file.settle(self._head)
+
+    def _sync(self, head: ChainHead) -> None:
+        """Without `_disk`: the event loop may write meanwhile."""
+        assert self._file is not None
+        self._syncing = monotonic()
+        try:
+            self._file.settle(head)
+        finally:
+            self._syncing = 0.0
 
     def _mark_open(self) -> None:
         """Before the first record: the stream is not closed any longer."""
@@ -244,6 +319,7 @@ class AuditStream:
         assert path is not None and self._file is not None
         if not self._mid_line and self._file.moved:
             fresh = AuditFile(path)
+            self._file.sync()
             self._file.close()
             self._file = fresh
 

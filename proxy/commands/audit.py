@@ -15,9 +15,9 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from proxy.audit.chain import MAX_BREAKS, Examination, read_link
+from proxy.audit.chain import MAX_BREAKS, OPENED, Examination, read_link
 from proxy.audit.file import MAX_LINE_BYTES, SavedHead, head_path, read_head, reason
-from proxy.audit.records import HELD_BACK, WRITE, is_refused, is_refused_read, name_of, part
+from proxy.audit.records import BEGUN, HELD_BACK, NOT_SENT, WRITE, is_refused, is_refused_read, name_of, part
 from proxy.commands.asking import members_of
 from proxy.commands.cli_options import ConfigOption, EnvFileOption, ListenOption
 from proxy.commands.consoles import answers, plain_table
@@ -191,9 +191,12 @@ PARAGRAPHS_BELOW = 120
 """Columns of a terminal on which a table of eight columns would be a column of letters."""
 _WRITES = frozenset({WRITE, HELD_BACK})
 _NO_CHANGES = frozenset(
-    {"", "server-started", "server-stopped", "worker-lost", "audit-opened", "audit-lost", "client-keys-in-force"}
+    {
+        *("", "server-started", "server-stopped", "worker-lost", "audit-opened", "audit-lost", "client-keys-in-force"),
+        *(BEGUN, NOT_SENT),
+    }
 )
-"""Actions of records that describe the program and its stream."""
+"""Actions of records that describe the program and its stream, and of those that `UnfinishedWrites` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,16 +271,22 @@ def show(files: tuple[Path, ...], wanted: ChangeFilter, *, names_objects: bool =
     `audit.objects` is on by now."""
     found: list[ShownChange] = []
     gaps, incomplete, approved = RecordedGaps(wanted.member, names_objects=names_objects), 0, ApprovedWrites()
+    unfinished = UnfinishedWrites()
 
     def look(record: Mapping[str, Any]) -> None:
         nonlocal incomplete
         approved.look(record)
+        unfinished.look(record)
         if wanted.takes(record):
             found.append(ShownChange.of(record))
             (approved.take if wanted.approved else gaps.look)(record)
         incomplete += wanted.may_take(record)
 
     problems = _read_all(files, look)
+    begun = [ShownChange.of(record) for record in unfinished.records() if wanted.takes(record)]
+    if begun:
+        found = sorted([*found, *begun], key=lambda change: change.at)
+    incomplete += sum(map(wanted.may_take, unfinished.records()))
     if wanted.approved:
         for line in approved.lines():
             say(line)
@@ -300,6 +309,36 @@ def _read_all(files: tuple[Path, ...], look: Callable[[Mapping[str, Any]], None]
     for file in files:
         _examine(examined, file, lambda line: look(members_of(line)))
     return [*_told(examined), *_missing(examined, "", beside, files[-1])]
+
+
+class UnfinishedWrites:
+    """Writes that are on record as begun, and of which no later record says what became of them."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, dict[str, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<UnfinishedWrites: {len(self._begun)}>"
+
+    def look(self, record: Mapping[str, Any]) -> None:
+        """Take note of what began and what ended."""
+        action = _action(record)
+        if action == OPENED:  # what had begun in the program before will never have an end
+            for each in self._begun.values():
+                each["event"]["outcome"] = "unknown: the proxy was killed"
+            return
+        identifier = str(_part(_part(record, "http"), "request").get("id", ""))
+        if action == BEGUN:
+            event = {**_part(record, "event"), "action": WRITE, "outcome": "no answer yet"}
+            self._begun[identifier] = {**record, "event": event}
+        elif action == NOT_SENT and identifier in self._begun:
+            self._begun[identifier]["event"]["outcome"] = "not sent"
+        else:
+            self._begun.pop(identifier, None)
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """As records of writes with an outcome in words."""
+        yield from self._begun.values()
 
 
 class ApprovedWrites:

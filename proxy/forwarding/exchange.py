@@ -64,6 +64,7 @@ class Exchange:
     _relay: ResponseRelay | None = None
     _replays: Replays | None = None
     _watch: StreamWatch | None = None
+    _is_begun = False  # it is a write, and on record
 
     def __init__(
         self, dependencies: Dependencies, client: ClientPort, context: RequestContext, passed: Passed | None = None
@@ -95,6 +96,8 @@ class Exchange:
             and (token := dependencies.tokens.current(decision.route.account)) is not None
             and (connection := decision.pool.take_warm(decision.family)) is not None
         ):
+            if decision.is_write and not self._begins(connection):
+                return
             self.phase = SENT  # not checked, because each request comes here: it is admitted, as this is its start
             self._send_whole(token, connection)
             if not decision.is_plain:
@@ -112,6 +115,20 @@ class Exchange:
         if self._body.data != ([passed.body] if passed.body else []):
             raise AssertionError("gates have read another body than the one that is to be sent")
         return stats is None or stats.span is None
+
+    def _begins(self, connection: UpstreamConnection) -> bool:
+        """Put a write on record before it leaves for the first time. If that is not possible, refuse it and return
+        False."""
+        if self._is_begun or not self._context.is_write:
+            return True
+        try:
+            self._dependencies.accounting.write_gate.begin(self._context)
+        except Refused as error:
+            self._context.pool.release(connection)
+            self.refuse(error)
+            return False
+        self._is_begun = True
+        return True
 
     def _send_whole(self, token: AccessToken, connection: UpstreamConnection) -> None:
         context, body = self._context, self._body
@@ -284,6 +301,8 @@ class Exchange:
 
     def _leave(self, token: AccessToken, connection: UpstreamConnection) -> None:
         """Send the request after a wait, or with the last of its body: in one step if nothing else is to be done."""
+        if self._context.decision.is_write and not self._begins(connection):
+            return
         context, body = self._context, self._body
         plain = context.decision.in_one_step and body.complete and body.size <= MAX_WHOLE and context.stats.span is None
         first = self._made_attempt is None and self._replays is None and self.departure.throttled is None

@@ -161,7 +161,7 @@ class RedisConnection:
         return "EVAL", BEAT, len(keys), *keys, 0, self.id, int(ALIVE * 1000)
 
     def _felt(self, answer: list[Any]) -> bytes | None:
-        """Note what a pulse says. The pulse before counts too: a server that lost its data forgot who is there."""
+        """Note what a pulse says. The one before counts too: a server that lost its data has forgotten who is there."""
         replicas, check, *ids = answer
         peers = frozenset(id_.decode() for id_ in ids) | ({"?"} if replicas > len(ids) else frozenset())
         self.peers, self._last_peers = peers | self._last_peers, peers

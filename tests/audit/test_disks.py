@@ -13,7 +13,8 @@ from proxy.audit import stream as audit_stream
 from proxy.audit.chain import ChainHead
 from proxy.audit.file import AuditFile
 from proxy.events import AuditFailed, AuditRecovered
-from tests.audit.test_stream import WAIT, ReportedLines, actions, record, stream_to
+from tests.audit.test_stream import WAIT, ReportedLines, actions, begun, record, stream_to
+from tests.support.processes import until
 
 
 @pytest.fixture
@@ -179,6 +180,67 @@ def test_an_end_with_records_that_could_not_be_written_is_no_close(path: Path) -
     stream_to(path).close()
     (opened,) = path.read_bytes().splitlines()
     assert json.loads(opened)["ads_proxy"]["unclosed"] is True
+
+
+def test_no_write_begins_on_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one that meets it may leave its line, which is ended once there is room; the next ones leave none."""
+    monkeypatch.setattr(audit_stream, "RETRY_SECONDS", 0.001)
+    disk, heard = FullDisk(path), ReportedLines()
+    disk.room = 1 << 20
+    stream = stream_to(path, heard, file=disk)
+    assert stream.begin(begun(1))
+    disk.room = 20
+    assert not stream.begin(begun(2))
+    heard.wait_for(AuditFailed)
+    assert not stream.begin(begun(3))
+    disk.room = 1 << 20
+    heard.wait_for(AuditRecovered)
+    assert stream.begin(begun(4))
+    stream.close()
+    assert actions(path) == ["audit-opened", "1", "2", "4"]
+
+
+def test_no_write_begins_on_a_disk_that_hangs(
+    path: Path, stalled: StalledDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop waits for it once; later writes are refused without that."""
+    monkeypatch.setattr(audit_stream, "BEGIN_SECONDS", 0.0)
+    stream = stream_to(path, ReportedLines(), file=stalled)
+    assert stalled.asked.wait(WAIT)
+    assert not stream.begin(begun(1))
+    monkeypatch.setattr(audit_stream, "BEGIN_SECONDS", 10 * WAIT)
+    assert not stream.begin(begun(2))
+    stalled.released.set()
+    until(lambda: stream.begin(begun(3)))
+    stream.close()
+    assert actions(path) == ["audit-opened", "3"]
+
+
+class SlowSync(AuditFile):
+    """Takes lines, and hangs when it is to sync them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def settle(self, head: ChainHead, *, closed: bool = False) -> None:
+        if head.sequence:
+            self.asked.set()
+            assert self.released.wait(WAIT)
+        super().settle(head, closed=closed)
+
+
+def test_a_write_begins_while_the_disk_syncs_but_not_if_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file takes its line meanwhile; a disk that syncs nothing for seconds is one that hangs."""
+    file = SlowSync(path)
+    stream = stream_to(path, file=file)
+    assert file.asked.wait(WAIT)
+    assert stream.begin(begun(1))
+    monkeypatch.setattr(audit_stream, "STALL_SECONDS", 0.0)
+    assert not stream.begin(begun(2))
+    file.released.set()
+    stream.close()
+    assert actions(path) == ["audit-opened", "1"]
 
 
 class NoSpace(FullDisk):

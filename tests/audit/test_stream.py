@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.audit import stream as audit_stream
-from proxy.audit.chain import ChainHead, Examination
+from proxy.audit.chain import ChainHead, Examination, digest_of
 from proxy.audit.file import AuditFile, SavedHead, head_path, read_head
 from proxy.audit.stream import MAX_RECENT, AuditOutputs, AuditStream
 from proxy.events import AuditFailed, AuditRecovered, Event
@@ -199,6 +199,56 @@ class WatchedFile(AuditFile):
     def settle(self, head: ChainHead, *, closed: bool = False) -> None:
         super().settle(head, closed=closed)
         self.settled.release()
+
+
+def begun(number: int) -> Callable[[int, str], bytes]:
+    """The line of a write that is about to leave."""
+
+    def line_of(sequence: int, previous: str) -> bytes:
+        record = {"event": {"sequence": sequence, "action": "begun"}, "n": number, "ads_proxy": {"previous": previous}}
+        return json.dumps(record).encode() + b"\n"
+
+    return line_of
+
+
+def test_a_write_that_begins_is_in_the_file_at_once(path: Path) -> None:
+    """Behind all that came before it, and before the thread has done anything about it."""
+    stream = stream_to(path)
+    for number in range(0, 300, 3):
+        stream.put(record(number))
+        stream.put(record(number + 1))
+        assert stream.begin(begun(number + 2))
+        assert json.loads(path.read_bytes().splitlines()[-1])["n"] == number + 2
+    assert actions(path) == ["audit-opened", *map(str, range(300))]
+    assert stream.close() == 0
+    assert stream.counts().written == 301
+    assert read_head(path) == SavedHead(stream.counts().head, closed=True)
+    assert not stream.begin(begun(300))
+    assert len(path.read_bytes().splitlines()) == 301
+
+
+def test_a_write_that_only_began_is_synced_by_the_next_look(path: Path) -> None:
+    """`FILE.head` names it then."""
+    file = WatchedFile(path)
+    stream = stream_to(path, file=file)
+    for _ in ("marked as open", "written"):
+        assert file.settled.acquire(timeout=WAIT)
+    assert stream.begin(begun(1))
+    stream.look()
+    assert file.settled.acquire(timeout=WAIT)
+    assert read_head(path) == SavedHead(ChainHead(2, digest_of(path.read_bytes().splitlines()[-1])), closed=False)
+    stream.close()
+
+
+def test_a_rotation_after_a_write_began_is_followed(path: Path) -> None:
+    """Its line stays in the old file, and what became of it is in the new one."""
+    old, stream = path.with_suffix(".1"), stream_to(path)
+    assert stream.begin(begun(1))
+    path.rename(old)
+    assert stream.begin(begun(2))
+    stream.put(record(3))
+    stream.close()
+    assert actions(old, path) == ["audit-opened", "1", "2", "3"]
 
 
 def test_a_rotation_while_it_runs_is_followed(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,9 @@ from tests.audit.test_writes_recorded import (
 )
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
+
+if TYPE_CHECKING:
+    from proxy.forwarding.decision import RequestContext
 
 UNKNOWN_POST = b"POST /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -102,6 +106,52 @@ async def test_a_remembered_write_is_frozen(running: Running) -> None:
         assert statuses == [200, 200, 200, 403, 200]
         (wire,) = bench.upstream.wires
         assert bytes(wire.received).count(b"PUT ") == 4
+
+
+class AuditFile:
+    """What puts writes on record, while it can: their paths, and how much Amazon had received by then."""
+
+    def __init__(self, bench: ProxyBench) -> None:
+        self.takes, self.begun = True, list[tuple[str, int]]()
+        self.bench = bench
+        bench.accounting.write_gate.begins = self.begin
+
+    def begin(self, context: RequestContext) -> bool:
+        received = sum(len(wire.received) for wire in self.bench.upstream.wires)
+        self.begun += [(context.path, received)] if self.takes else []
+        return self.takes
+
+
+@pytest.mark.parametrize("request_", [UPDATE, CHUNKED, UNKNOWN_POST])
+async def test_a_write_is_on_record_before_it_leaves(running: Running, request_: bytes) -> None:
+    """Once each, on a new connection and on a warm one; a read is not."""
+    async with running(answering(*[HELLO] * 9)) as bench:
+        file, client = AuditFile(bench), await bench.client()
+        for _ in range(3):
+            client.send(request_)
+            assert (await client.answer()).status == 200
+        client.send(GET)
+        assert (await client.answer()).status == 200
+        (wire,) = bench.upstream.wires
+        size = bytes(wire.received).index(b"GET ") // 3
+        assert [received for _, received in file.begun] == [0, size, 2 * size]
+
+
+async def test_a_write_that_cannot_be_on_record_does_not_leave(running: Running) -> None:
+    """503, to be sent again, and its connection serves the next request."""
+    async with running(answering(*[HELLO] * 9)) as bench:
+        file, client = AuditFile(bench), await bench.client()
+        statuses = []
+        for takes in (False, True, True, False, True):
+            file.takes = takes
+            client.send(UPDATE)
+            statuses.append((answer := await client.answer()).status)
+            if not takes:
+                assert json.loads(answer.body)["type"] == "urn:ads-proxy:error:write-not-recorded"
+                client = await bench.client()
+        assert statuses == [503, 200, 200, 503, 200]
+        (wire,) = bench.upstream.wires
+        assert bytes(wire.received).count(b"PUT ") == 3
 
 
 async def test_a_write_that_waits_for_a_connection_is_frozen(running: Running) -> None:

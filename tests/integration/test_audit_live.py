@@ -279,3 +279,43 @@ def test_what_was_changed_and_what_became_of_it(amazon: SimulatedAmazon, tmp_pat
     assert (ended.returncode, ended.stderr) == (0, "")
     (row,) = ended.stdout.splitlines()[1:]
     assert row.split()[-4:] == [f"campaign/{known}", "campaign/1", "state=PAUSED", "name"]
+
+
+def test_a_write_whose_proxy_was_killed_is_on_record(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """SIGKILL as soon as the simulator has the write: the file says who sent it, the chain holds, and `audit show` says
+    that its outcome is unknown."""
+    path = tmp_path / "audit.jsonl"
+    settings = configuration(amazon, path, [{"sha256": digest("key")}])
+    amazon.fault({"delay": 3600, "before_checks": True}, path="/sp/campaigns")
+    with serving(tmp_path, settings) as running:
+        running.until_ready()
+        client = http.client.HTTPConnection(running.netloc, timeout=PATIENCE)
+        with contextlib.closing(client):
+            headers = {"X-Ads-Proxy-Key": "key", "Content-Type": "application/vnd.spCampaign.v3+json"}
+            client.request("PUT", "/sp/campaigns", b'{"campaigns": []}', headers)
+            running.until(lambda: received(amazon, "/sp/campaigns"))
+            running.process.signal(signal.SIGKILL)
+            running.process.wait()
+        (begun,) = [each for each in records(path) if each["event"]["action"] == "amazon-write-begun"]
+    assert (begun["user"], begun["url"]) == ({"name": "agent"}, {"path": "/sp/campaigns"})
+    assert begun["ads_proxy"]["operation"] == "UpdateSponsoredProductsCampaigns"
+    code, told = verify(path)
+    assert code == 0, told
+    assert "no answer yet" in show(path)
+    amazon.heal()
+    with serving(tmp_path, settings) as running:
+        running.until_ready()
+    assert "unknown: the proxy was killed" in show(path)
+    assert verify(path)[0] == 0
+
+
+def received(amazon: SimulatedAmazon, path: str) -> bool:
+    """Whether the simulator has a request for this path."""
+    return any(path in json.dumps(each) for each in amazon.look("requests", listener="api"))
+
+
+def show(path: Path) -> str:
+    """What `audit show` prints, each space as one."""
+    command = ready("audit", "show", str(path))
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return " ".join(ended.stdout.split())
