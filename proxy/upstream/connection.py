@@ -103,6 +103,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._body: Body | None = None
         self._interims = 0
         self._to_head = self._close = self._at_eof = False
+        self._is_early = False
+        """The head that is being read began before the whole request was sent."""
         self._share = 0
         """Bytes of this response's body that one turn of the event loop reads; 0 for any number."""
         self._idle_timeout = self._response_timeout = self._sent_at = 0.0
@@ -367,6 +369,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Read a head if it is whole; give what is behind it."""
         if self._head:
             data, self._head = self._head + data, b""
+        else:
+            self._is_early = not self._writer.complete
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > _MAX_HEAD:
             if len(data) > _MAX_HEAD:
@@ -401,8 +405,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._body = body_of(fields, bodyless=bodyless)
         announced = fields.close or isinstance(self._body, UntilClose)
         self._close = bodyless or announced or response.status in _REQUEST_UNREAD
-        if not self._writer.complete:
-            if self._close and response.status >= 400:
+        if self._is_early:
+            if self._close and response.status >= 400 and not self._writer.complete:
                 self._writer.refuse()
             self._close = True
         self._share = 0

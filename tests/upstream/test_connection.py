@@ -86,6 +86,31 @@ async def test_a_body_behind_an_answer_without_one_is_nobodys_answer(
         assert set(got) == {b"hello"}
 
 
+async def test_an_answer_whose_head_began_early_ends_its_connection(running: Running) -> None:
+    """Its first bytes came before the request was sent, and the rest of its head afterwards."""
+    upload = b"POST /v2/stores HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 300002\r\n\r\n"
+
+    async def script(wire: Wire) -> None:
+        if len(bench.upstream.wires) == 1:
+            await wire.until(lambda: b"\r\n\r\n" in wire.received)
+            wire.send(HELLO[:9])
+            await wire.request()
+            wire.send(HELLO[9:])
+        while True:
+            await wire.request()
+            wire.send(HELLO)
+
+    async with running(script) as bench:
+        client = await bench.client(upload + b"x" * 300_000)
+        await bench.settled(lambda: bool(bench.upstream.wires) and bench.upstream.wires[0].received != b"")
+        (connection,) = bench.pools.find("api", "na")._all
+        await bench.settled(lambda: connection.head_began)
+        client.send(b"ok")
+        assert (await client.answer()).body == b"hello"
+        assert (await bench.ask()).body == b"hello"
+        assert len(bench.upstream.wires) == 2
+
+
 async def test_bytes_that_nobody_asked_for_end_an_idle_connection(running: Running) -> None:
     """They could be taken for the next answer."""
 
