@@ -698,7 +698,8 @@ class RequestKind(NamedTuple):
     """What requests that were decided alike share, as the log and the metrics name it. Empty where it is not known.
 
     `method` is a known one or `other`; `operation` is Amazon's name or `unknown`; `operation_class` is `read`,
-    `report`, `write` or `unknown`. `subject` is the `sub` of the client's JWT.
+    `report`, `write` or `unknown`. `subject` is the `sub` of the client's JWT. `ends` is the day on which
+    Amazon will end what they use, or `announced`.
     """
 
     client: str = ""
@@ -710,6 +711,7 @@ class RequestKind(NamedTuple):
     operation: str = UNKNOWN
     operation_class: str = UNKNOWN
     subject: str = ""
+    ends: str = ""
 
 
 def declines_stream(method: str, operation_class: str, status: int, operation: str = UNKNOWN) -> bool:
@@ -742,6 +744,7 @@ class RequestFinished(Event):
     seconds that the client was told to wait, None for nothing. `address` is where a request of an unknown client came
     from: the peer of its socket, empty where there is none. `unverified_subject` is the `sub` of a JWT that was not
     accepted.
+    `ends` is the day on which Amazon will end what it uses, or `announced`; empty where it announced no end.
     """
 
     request_id: str
@@ -777,6 +780,7 @@ class RequestFinished(Event):
     retry_after: int | None = None
     address: str = ""
     unverified_subject: str = ""
+    ends: str = ""
 
     @property
     def outcome(self) -> str:
@@ -792,7 +796,7 @@ class RequestFinished(Event):
     def kind(self) -> RequestKind:
         """What it shares with others."""
         whose = self.client, self.account, self.region, self.profile, self.ads_account
-        return RequestKind(*whose, self.method, self.operation, self.operation_class, self.subject)
+        return RequestKind(*whose, self.method, self.operation, self.operation_class, self.subject, self.ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,6 @@ class Row:
     effect: str
     basis: str
     administers: str
-    deprecated: str
-    sunset: str
-    notice: str
     name: str
     source: str
     date: str
@@ -117,7 +114,6 @@ class Documented:
             effect=self.effect,
             basis="documented",
             administers=NOTHING,
-            **asdict(Announcement()),
             name=_made_name(self.method, self.path) if self.name == NOTHING else self.name,
             source=self.source,
             date=self.date,
@@ -338,7 +334,6 @@ def make_rows(
             effect=what,
             basis=basis,
             administers=NOTHING,
-            **asdict(announcement(group)),
             name=called[key],
             source=",".join(sorted({each.source for each in group})),
             date=date,

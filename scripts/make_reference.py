@@ -28,7 +28,7 @@ from proxy.config import reference
 from proxy.marketplaces import MARKETPLACES
 from proxy.observability import metrics, request_metrics
 from proxy.regions import REGION_NAMES
-from proxy.routing.operations import DEPRECATED
+from proxy.routing.ends import ENDS
 from proxy.spend.table import MONEY, FieldReading
 from scripts import messages
 
@@ -99,11 +99,21 @@ def label_rows() -> list[Row]:
     ]
 
 
+ENDS_HEAD = ("request", "deprecated", "ends", "instead", "certainty", "source")
+
+
 def deprecated_rows() -> list[Row]:
     """The operations that Amazon announced to end, those that end first before the others."""
-    rows = sorted(DEPRECATED, key=lambda row: (row.sunset or "9", row.deprecated, row.template, row.method))
+    rows = sorted(ENDS, key=lambda row: (row.sunset or "9", row.deprecated, row.path, row.method))
     return [
-        (f"`{row.name}`", f"`{row.method} {row.template}`", row.deprecated, row.sunset or "-", f'"{row.notice}"')
+        (
+            f"`{row.method} {row.path}`" + (f"<br>{row.media_type}" if row.media_type else ""),
+            row.deprecated,
+            row.sunset or "-",
+            row.replacement,
+            row.certainty,
+            row.source,
+        )
         for row in rows
     ]
 
@@ -294,7 +304,7 @@ def blocks(written: str) -> dict[str, str]:
         "commands": table(("command", "what it does"), command_rows()),
         "metrics": table(("name (prefix `ads_proxy_`)", "kind", "labels", "what it tells"), metric_rows()),
         "labels": table(("label", "of", "values"), label_rows()),
-        "deprecated operations": table(("operation", "request", "deprecated", "ends", "words"), deprecated_rows()),
+        "deprecated operations": table(ENDS_HEAD, deprecated_rows()),
         "errors, token requests": table(("reason", "detail", "what to do"), token_rows()),
         "messages, configuration": table(("about", "message"), of_configuration),
         "messages, start": table(("about", "message"), at_start),

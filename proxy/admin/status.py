@@ -17,7 +17,7 @@ from proxy.admin import overview
 from proxy.admin.history import BY_AMAZON, MAX_ROWS, failures, table
 from proxy.admin.pauses import Pauses
 from proxy.events import NEEDS_OPERATOR, Outcome
-from proxy.routing.operations import DEPRECATED
+from proxy.routing.ends import ENDS, NO_END, names_of
 from proxy.spend.overview import spend_status
 from proxy.tokens.consent import ConsentPhase, day_of, describe, phase
 from proxy.value_classes import dataclass
@@ -393,24 +393,18 @@ def write_outcomes(history: RequestHistory) -> list[dict[str, Any]]:
 
 def deprecated_calls(history: RequestHistory) -> list[dict[str, Any]]:
     """Which clients call operations that Amazon announced to end, and how often since the start; those that end first
-    come first."""
-    known = {operation.name: operation for operation in DEPRECATED}
+    come first. One that the configuration renamed has its name alone."""
+    ends = {name: end for end in ENDS for name in names_of(end)}
     calls = [
-        (known[name], client, count) for (client, name), count in history.counted("deprecated_requests_total").items()
-    ]
-    calls.sort(key=lambda each: (each[0].sunset or "9", each[0].deprecated, each[0].template, each[1]))
-    return [
         {
             "client": client,
-            "operation": operation.name,
-            "method": operation.method,
-            "path": operation.template,
-            "deprecated": operation.deprecated,
-            "sunset": operation.sunset,
+            "operation": name,
+            **asdict(ends.get(name, NO_END)),
             "calls": count,
         }
-        for operation, client, count in calls
+        for (client, name), count in history.counted("deprecated_requests_total").items()
     ]
+    return sorted(calls, key=lambda each: (each["sunset"] or "9", each["deprecated"], each["path"], each["client"]))
 
 
 def refused_requests(history: RequestHistory) -> list[dict[str, Any]]:

@@ -32,7 +32,6 @@ from proxy.net.deadlines import Deadlines
 from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal, NotesJudged
 from proxy.reports.sharing import SharedReports
-from proxy.routing.operations import DEPRECATED
 from proxy.spend.capability import SpendMemory
 from proxy.upstream.pool import Pools, local_slots
 from proxy.upstream.retry_budgets import RetryBudgets
@@ -92,7 +91,7 @@ class EventOutputs:
 def make_accounting(outputs: EventOutputs, tracing: Tracing | None = None) -> Accounting:
     """The account of all requests of a process. Its `observer` takes all other events, too."""
     metrics, logs, kept = outputs.metrics, outputs.logs, outputs.kept
-    deprecated = DeprecatedCalls((each.name for each in DEPRECATED), metrics.observe)
+    deprecated = DeprecatedCalls(metrics.observe)
     journal = Journal(metrics.requests, logs, outputs.listeners, outputs.auditors, kept.recent)
     journal.count_write, journal.deprecated = metrics.count_write, deprecated
     journal.judged = (metrics,) if outputs.judged is None else (metrics, outputs.judged)

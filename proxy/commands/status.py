@@ -347,10 +347,10 @@ def _throttled_orders(orders: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _deprecated(calls: Sequence[Mapping[str, Any]]) -> Table:
-    table = plain_table("client", "operation", "deprecated", "ends", "calls")
+    table = plain_table("client", "operation", "deprecated", "ends", "instead", "calls")
     for call in calls[:MAX_DEPRECATED]:
-        days = printable(call["deprecated"]), printable(call["sunset"]) or "-"
-        table.add_row(printable(call["client"]), printable(call["operation"]), *days, str(call["calls"]))
+        said = (printable(call[name]) or "-" for name in ("deprecated", "sunset", "replacement"))
+        table.add_row(printable(call["client"]), printable(call["operation"]), *said, str(call["calls"]))
     if len(calls) > MAX_DEPRECATED:
         table.add_row(f"{len(calls) - MAX_DEPRECATED} more")
     return table

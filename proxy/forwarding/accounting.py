@@ -38,7 +38,7 @@ def kind_of(context: RequestContext) -> RequestKind:
     """The kind of a request that was decided."""
     decision = context.decision
     subject = decision.identity.subject
-    return kind_of_route(decision.client, decision.asked.method, decision.route, context.effect, subject)
+    return kind_of_route(decision.client, decision.asked, decision.route, context.effect, subject)
 
 
 RECORD_WITHIN: Final = 0.75

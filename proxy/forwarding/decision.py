@@ -17,6 +17,7 @@ from proxy.forwarding.injection import SectionMemory, render_section, request_li
 from proxy.forwarding.request_stats import RequestStats
 from proxy.forwarding.sockets import NO_PLACEMENT, Placement
 from proxy.http1.message import Request
+from proxy.routing.ends import find_end
 from proxy.routing.locations import hands_out_locations
 from proxy.routing.operations import SAFE_METHODS, Effect
 from proxy.routing.operations import family as family_of
@@ -144,6 +145,7 @@ class Decision:
     head tells, or `unknown`; `is_write` tells that it may change something there. `gates` and `taps` make those that
     each request gets. `in_one_step` tells that its requests may be sent so, and `is_plain` that no gate looks at them
     before. `entries` are where its requests are noted, by status; `section` remembers what was sent last.
+    `ends` are header lines for its responses that tell of an end that Amazon announced.
     A decision that is remembered belongs to an API without sessions: no body narrows the effect of its requests.
     """
 
@@ -168,6 +170,7 @@ class Decision:
     is_plain: bool = field(init=False, default=False)
     entries: dict[int, JournalEntry] = field(init=False, default_factory=dict)
     section: SectionMemory = field(init=False)
+    ends: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         asked, rules, policy = self.asked, self.rules, self.identity.policy
@@ -175,6 +178,7 @@ class Decision:
         hands_out = rules.rewrite_locations and hands_out_locations(asked.method, segments)
         effect = UNKNOWN if asked.overrides else _effect_of(asked, self.route.api)
         found: dict[str, object] = {
+            "ends": find_end(asked.operation, asked.fields).response_lines,
             "family": family_of(asked.operation, asked.method, segments),
             "hands_out_locations": hands_out,
             "budgeted": policy is not None and policy.has_budget,
@@ -185,7 +189,7 @@ class Decision:
         self._set(found)
         plugs = [capability.plug(self) for capability in rules.plugging]
         gates = tuple(gate for each in plugs for gate in each.gates)
-        as_it_came = not self.route.api.refusals.texts and not self.route.api_path  # its answer, and its target
+        as_it_came = not (self.route.api.refusals.texts or self.ends or self.route.api_path)  # answer and target
         taps = tuple(tap for each in plugs for tap in each.taps)
         in_one_step = as_it_came and asked.method != b"HEAD" and not hands_out and all(each.at_end for each in plugs)
         self._set({"gates": gates, "taps": taps, "in_one_step": in_one_step, "is_plain": in_one_step and not gates})

@@ -1,8 +1,9 @@
 """A response on its way to the client: its head, framed as the client's version of HTTP has it, its body as it comes.
 
 Only a Location, or the JSON `location` of the few responses that `locations` names, is looked into: it comes back
-leading to the proxy. Where a gate has a rewrite for the request, the response goes through that. Everything else passes
-byte for byte.
+leading to the proxy. Where a gate has a rewrite for the request, the response goes through that. Where Amazon announced
+the end of what was asked for (`proxy.routing.ends`), two fields tell of it, unless Amazon sends them. Everything else
+passes byte for byte.
 """
 
 from __future__ import annotations
@@ -214,8 +215,8 @@ class ResponseRelay:
         if self._rewrite is not None:
             passing = self._rewrite.section(passing)
         lines = b"HTTP/1.1 %d %b\r\n%b" % (response.status, response.reason, passing)
-        has_date = response.fields.has_date
-        self._client.send([render_response_head(lines, request.id, has_date, rules.response_lines, framing)])
+        further = rules.response_lines + missing_lines(self._context.decision.ends, passing)
+        self._client.send([render_response_head(lines, request.id, response.fields.has_date, further, framing)])
 
     # --- locations
 
@@ -278,6 +279,14 @@ def render_response_head(lines: bytes, request_id: str, has_date: bool, further:
     """
     date = b"" if has_date else date_line(int(time.time()))
     return b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % (lines, date, further, request_id.encode("latin-1"), framing)
+
+
+def missing_lines(lines: bytes, section: bytes) -> bytes:
+    """Those of the header lines whose names a section does not have."""
+    if not lines:
+        return b""
+    taken = {line.partition(b":")[0].lower() for line in section.splitlines()}
+    return b"".join(line for line in lines.splitlines(keepends=True) if line.partition(b":")[0].lower() not in taken)
 
 
 def connection_line(minor: int, *, keep: bool) -> bytes:

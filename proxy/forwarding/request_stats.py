@@ -130,6 +130,7 @@ class RequestStats:
             operation=kind.operation,
             operation_class=kind.operation_class,
             subject=kind.subject,
+            ends=kind.ends,
             user_agent=self.user_agent,
             upstream_status=self.upstream_status,
             cause=explanation.cause.value if explanation is not None else "",

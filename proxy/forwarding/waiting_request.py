@@ -69,7 +69,7 @@ class UndecidedRequest:
             return RequestKind(self.client, method=method_name(method), subject=self.subject)
         if self.route is None:
             return kind_of_summary(self.client, self.asked, self.subject)
-        return kind_of_route(self.client, method, self.route, self.asked.effect, self.subject)
+        return kind_of_route(self.client, self.asked, self.route, self.asked.effect, self.subject)
 
 
 class ListsAwaited(Exception):

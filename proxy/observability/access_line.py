@@ -71,7 +71,7 @@ _SHARED: Final = (
     "operation_class",
     "subject",
 )
-"""The members of a `RequestKind`."""
+"""The members of a `RequestKind` that lines have."""
 _PROBLEM: Final = ("refusal", "detail", "fault")
 _VARYING: Final = {
     "request_id": "%s",
@@ -335,7 +335,7 @@ class AccessLines:
     def _pieces(self, kind: RequestKind, status: int, upstream_status: int, level: str) -> tuple[str, str, str]:
         shared = [
             self._member(name, value)
-            for name, value in zip(_SHARED, kind, strict=True)
+            for name, value in zip(_SHARED, kind[: len(_SHARED)], strict=True)
             if value or name not in OFTEN_EMPTY
         ]
         statuses = (("status", status), ("upstream_status", upstream_status))

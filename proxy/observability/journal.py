@@ -90,6 +90,7 @@ def event_of(record: RequestRecord[JournalEntry]) -> RequestFinished:
         operation=kind.operation,
         operation_class=kind.operation_class,
         subject=kind.subject,
+        ends=kind.ends,
         status=status,
         upstream_status=status,
         refusal="",
@@ -161,7 +162,7 @@ class Journal:
         """Who hears of requests of this kind."""
         auditors = self._auditors if may_change(kind.operation_class) else ()
         deprecated = self.deprecated
-        counting = (deprecated,) if deprecated is not None and kind.operation in deprecated.operations else ()
+        counting = (deprecated,) if deprecated is not None and kind.ends else ()
         return (*self.listeners, *auditors, *counting)
 
     def add(self, record: RequestRecord[JournalEntry]) -> None:

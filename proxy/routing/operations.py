@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PLACEHOLDER = b"{}"
 _NOTHING = "-"
 """How the table writes an empty cell."""
-_ANNOUNCEMENT = ("deprecated", "sunset", "notice")
 
 
 class ScopeRule(enum.StrEnum):
@@ -99,6 +98,12 @@ PERMITTED_EFFECTS = {
 }
 
 
+def split_template(template: str) -> tuple[bytes, ...]:
+    """The segments of a path template, `PLACEHOLDER` for each parameter."""
+    parts = [part for part in template.split("/") if part]
+    return tuple(PLACEHOLDER if part.startswith("{") else part.encode() for part in parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation: a row of the table. Its hash is that of the object, as a table has each row once."""
@@ -114,20 +119,13 @@ class Operation:
     """The spelling of the account header on this operation; empty where it takes none."""
     effect: Effect
     administers: Administered = Administered.NOTHING
-    deprecated: str = ""
-    """The day since which Amazon calls it deprecated, `announced` where no day is told, empty where it does not."""
-    sunset: str = ""
-    """The day on which Amazon announced to end it, empty for none."""
-    notice: str = ""
-    """The words of the specification for it."""
 
     __hash__ = object.__hash__
 
     @property
     def segments(self) -> tuple[bytes, ...]:
         """The template's segments, `PLACEHOLDER` for each parameter."""
-        parts = [part for part in self.template.split("/") if part]
-        return tuple(PLACEHOLDER if part.startswith("{") else part.encode() for part in parts)
+        return split_template(self.template)
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -228,7 +226,6 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
             account_header="" if row["account_header"] == _NOTHING else row["account_header"],
             effect=Effect(row["effect"]),
             administers=Administered(row.get("administers", _NOTHING).replace(_NOTHING, Administered.NOTHING)),
-            **{name: row.get(name, _NOTHING).removesuffix(_NOTHING) for name in _ANNOUNCEMENT},
         )
         for row in rows
     )
@@ -236,10 +233,6 @@ def parse_operations(text: str) -> tuple[Operation, ...]:
 
 PUBLISHED = Operations(parse_operations(Path(__file__).with_name("operations.tsv").read_text("ascii")))
 """The operations of Amazon's specifications and guides, as they were when this program was made."""
-
-
-DEPRECATED = tuple(row for row in PUBLISHED if row.deprecated)
-"""The operations that Amazon calls deprecated, or whose end it has announced."""
 
 SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """By which nothing is asked to change (RFC 9110, 9.2.1)."""

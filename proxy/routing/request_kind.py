@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.events import UNKNOWN, RequestKind
 from proxy.routing.ads_account import ADS_ACCOUNT, SCOPE
+from proxy.routing.ends import find_end
 
 if TYPE_CHECKING:
     from proxy.routing.route import Route
@@ -23,7 +24,7 @@ def method_name(method: bytes) -> str:
     return _NAMES.get(method, "other")
 
 
-def kind_of_route(client: str, method: bytes, route: Route, effect: str, subject: str = "") -> RequestKind:
+def kind_of_route(client: str, asked: RequestSummary, route: Route, effect: str, subject: str = "") -> RequestKind:
     """The kind of a request that was routed, and has this effect at Amazon. `subject` is that of the client's JWT."""
     operation = route.operation
     return RequestKind(
@@ -32,10 +33,11 @@ def kind_of_route(client: str, method: bytes, route: Route, effect: str, subject
         route.region,
         route.profile[:MAX_NAMED].decode("latin-1"),
         route.ads_account[:MAX_NAMED].decode("latin-1"),
-        method_name(method),
+        method_name(asked.method),
         UNKNOWN if operation is None else operation.name,
         effect,
         subject,
+        find_end(operation, asked.fields).day,
     )
 
 
@@ -54,4 +56,5 @@ def kind_of_summary(client: str, asked: RequestSummary, subject: str = "") -> Re
         UNKNOWN if operation is None else operation.name,
         asked.effect,
         subject,
+        find_end(operation, fields).day,
     )

@@ -12,7 +12,6 @@ from proxy.app.spend_observations import SpendObserver
 from proxy.events import SpendJudgement, SpendMode, SpendVerdict
 from proxy.observability.logs import Logs
 from proxy.observability.metrics import Metrics
-from proxy.routing.operations import DEPRECATED
 from proxy.spend.observations import ObservedWrite
 from tests.observability.test_journal import KIND, Listener, Record, note
 from tests.observability.test_metrics import finished
@@ -27,8 +26,8 @@ def test_a_request_without_an_event_reaches_every_output() -> None:
     lines, metrics, auditor, other = io.StringIO(), Metrics("1"), Listener(), Listener()
     logs, history = Logs(lines, form="json", level="info", access=True), RequestHistory(metrics)
     accounting = make_accounting(EventOutputs(metrics, logs, history, (auditor,), others=(other,)))
-    old = DEPRECATED[0].name
-    kind = KIND._replace(operation=old, operation_class="write")
+    old = "requestSnapshot"
+    kind = KIND._replace(operation=old, operation_class="write", ends="2024-12-15")
     note(accounting.journal, Record(), kind=kind)
     logs.close()
     assert json.loads(lines.getvalue())["operation"] == old

@@ -267,3 +267,54 @@ async def test_an_answer_without_a_date_gets_one(running: Running) -> None:
         date = (await bench.ask()).value(b"date")
         assert date is not None
         assert parsedate_to_datetime(date.decode()).tzinfo is not None
+
+
+def ending(target: bytes, *lines: bytes) -> bytes:
+    head = (b"POST %b HTTP/1.1" % target, b"Host: 127.0.0.1", b"Content-Length: 2", *lines)
+    return b"\r\n".join(head) + b"\r\n\r\n{}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "deprecation", "sunset"),
+    [
+        (ending(b"/v2/sp/targets/bidRecommendations"), b"@1723680000", b"Thu, 15 May 2025 00:00:00 GMT"),
+        (
+            ending(
+                b"/sp/targets/bid/recommendations", b"Accept: application/vnd.spthemebasedbidrecommendation.v3+json"
+            ),
+            None,
+            b"Thu, 15 May 2025 00:00:00 GMT",
+        ),
+        (
+            ending(
+                b"/sp/targets/bid/recommendations", b"Accept: application/vnd.spthemebasedbidrecommendation.v4+json"
+            ),
+            None,
+            None,
+        ),
+        (ending(b"/sp/targets/list"), None, None),
+    ],
+)
+async def test_an_announced_end_is_told(
+    sent: bytes, deprecation: bytes | None, sunset: bytes | None, running: Running
+) -> None:
+    """By two fields next to what Amazon sent, and only where a day is known; the connection stays."""
+    async with running(answering(HELLO, HELLO)) as bench:
+        client = await bench.client()
+        for _ in range(2):
+            client.send(sent)
+            got = await client.answer()
+            assert (got.status, got.body) == (200, b"hello")
+            assert (got.value(b"deprecation"), got.value(b"sunset")) == (deprecation, sunset)
+        event = await bench.events.last()
+        assert event.ends == ("" if sunset is None else "2025-05-15")
+
+
+async def test_amazon_s_own_words_about_an_end_win(running: Running) -> None:
+    """Its fields pass as they came, and none is told twice."""
+    answer = b"HTTP/1.1 200 OK\r\nsunset: Fri, 01 Jan 2027 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    async with running(answering(answer)) as bench:
+        got = await bench.ask(ending(b"/v2/sp/targets/bidRecommendations"))
+        assert got.head.lower().count(b"sunset:") == 1
+        assert got.value(b"sunset") == b"Fri, 01 Jan 2027 00:00:00 GMT"
+        assert got.value(b"deprecation") == b"@1723680000"

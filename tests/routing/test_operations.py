@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import date
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from proxy.http1.target import path_segments
 from proxy.routing.operations import (
-    DEPRECATED,
     PLACEHOLDER,
     PUBLISHED,
     AccountRule,
@@ -549,13 +547,3 @@ def test_an_operation_may_keep_its_own_name() -> None:
 def test_what_the_table_lacks_reads_by_method_and_scheme(method: bytes, path: bytes, reads: bool) -> None:
     """GET and HEAD, and the two verbs of the unified API in the shape that Amazon gives them; nothing else."""
     assert unknown_reads(method, path) is reads
-
-
-def test_announced_ends_are_in_the_table() -> None:
-    """Days are days, and each comes with words of the specification; nothing else has any."""
-    assert {row.name for row in DEPRECATED} >= {"requestSnapshot", "createSnapshot", "getAdGroupBidRecommendations"}
-    for row in DEPRECATED:
-        assert row.deprecated == "announced" or date.fromisoformat(row.deprecated)
-        assert not row.sunset or date.fromisoformat(row.sunset)
-        assert row.notice
-    assert not [row for row in PUBLISHED if (row.sunset or row.notice) and not row.deprecated]

@@ -19,7 +19,8 @@ def test_a_method_is_one_of_a_small_set(method: bytes, name: str) -> None:
 
 def test_of_a_long_profile_or_ads_account_the_beginning_is_told() -> None:
     """What a client sends as one may be anything, and is kept for each kind of request."""
-    kind = kind_of_route("tool", b"GET", Route("acme", "na", ADS_API, b"7" * 50_000, b"", b"a" * 50_000), "read")
+    asked = summary(request(b"GET", b"/x"))
+    kind = kind_of_route("tool", asked, Route("acme", "na", ADS_API, b"7" * 50_000, b"", b"a" * 50_000), "read")
     assert (kind.profile, kind.ads_account) == ("7" * MAX_NAMED, "a" * MAX_NAMED)
     assert (kind.client, kind.account, kind.region, kind.operation) == ("tool", "acme", "na", UNKNOWN)
 

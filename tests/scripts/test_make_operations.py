@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy.routing.ends import ENDS
 from scripts import make_operations
 from scripts.make_operations import (
     ADMINISTERING,
@@ -16,10 +18,12 @@ from scripts.make_operations import (
     JUDGED,
     OUTPUT,
     Administering,
+    Announcement,
     Decided,
     Documented,
     Judgement,
     Row,
+    announcement,
     main,
     make_rows,
     proven_effect,
@@ -30,7 +34,7 @@ from scripts.make_operations import (
     render,
     unfit,
 )
-from scripts.specifications import NoSpecifications, read_date, read_specifications
+from scripts.specifications import NoSpecifications, read_date, read_specifications, shape
 from tests.support.specifications import described_operation, published_specifications, write_specifications
 
 SCOPE = "Amazon_Advertising_API_Scope"
@@ -190,15 +194,25 @@ def test_a_parameter_is_found_behind_references_and_next_to_the_methods(tmp_path
 def test_an_announced_end_is_what_the_text_says(tmp_path: Path, text: str, since: str, end: str, notice: str) -> None:
     """The end comes with the words of the text; a missing day is not made up."""
     paths = {"/items/{id}": {"post": described_operation("PostItem", text)}}
-    row = rows_of(write_specifications(tmp_path, A={"/items/{id}": {"post": {}}}, B=paths))[ITEMS]
-    assert (row.deprecated, row.sunset, row.notice) == (since, end, notice)
+    described = read_specifications(write_specifications(tmp_path, A={"/items/{id}": {"post": {}}}, B=paths))
+    assert announcement(described) == Announcement(since, end, notice)
 
 
 def test_a_mark_without_words_is_an_announcement(tmp_path: Path) -> None:
     """`deprecated: true` of an OpenAPI file."""
     operation = {**described_operation("PostItem"), "deprecated": True}
-    row = rows_of(write_specifications(tmp_path, A={"/items/{id}": {"post": operation}}))[ITEMS]
-    assert (row.deprecated, row.sunset, row.notice) == ("announced", "-", "deprecated: true")
+    described = read_specifications(write_specifications(tmp_path, A={"/items/{id}": {"post": operation}}))
+    assert announcement(described) == Announcement("announced", "-", "deprecated: true")
+
+
+def test_what_the_specifications_announce_is_in_the_table_of_ends() -> None:
+    """People keep that table; an announcement that it lacks has to be judged."""
+    ending = {(each.method, shape(each.path)) for each in ENDS}
+    described = sorted(read_specifications(published_specifications()), key=lambda each: each.key)
+    groups = {key: tuple(group) for key, group in groupby(described, key=lambda each: each.key)}
+    announced = {key for key, group in groups.items() if announcement(group) != Announcement()}
+    assert len(announced) >= 9
+    assert announced <= ending
 
 
 # --- effect ---------------------------------------------------------------------------------------------------
@@ -326,11 +340,10 @@ def test_the_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     specifications = write_specifications(tmp_path / "old", A=OLD)
     assert main([str(specifications), "--output", str(output)]) == 0
     assert output.read_text(encoding="ascii").splitlines()[1:] == [
-        "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tadministers"
-        "\tdeprecated\tsunset\tnotice\tname\tsource\tdate",
-        "GET\t/items\trequired\tnever\t-\tread\tmethod\t-\t-\t-\t-\tlistItems\tA\t-",
-        "POST\t/items/{id}\tnever\tnever\t-\tread\tjudged\t-\t-\t-\t-\tgetItem\tA\t-",
-        "GET\t/things\tnever\tnever\t-\tread\tmethod\t-\t-\t-\t-\tlistThings\tA\t-",
+        "method\tpath\tscope\taccount_id\taccount_header\teffect\tbasis\tadministers\tname\tsource\tdate",
+        "GET\t/items\trequired\tnever\t-\tread\tmethod\t-\tlistItems\tA\t-",
+        "POST\t/items/{id}\tnever\tnever\t-\tread\tjudged\t-\tgetItem\tA\t-",
+        "GET\t/things\tnever\tnever\t-\tread\tmethod\t-\tlistThings\tA\t-",
     ]
     assert "3 different ones" in capsys.readouterr().out
 

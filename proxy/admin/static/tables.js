@@ -119,7 +119,7 @@ const TABLES = [
     place: "clients",
     title: "Deprecated operations in use",
     short: (state) => count(state.deprecated.reduce((sum, { calls }) => sum + calls, 0), "call"),
-    columns: ["Client", "Operation", "Deprecated", "Ends", number("Calls")],
+    columns: ["Client", "Operation", "Deprecated", "Ends", "Instead", number("Calls")],
     lines: (state) => state.deprecated,
     row: deprecatedRow,
     hidden: (state) => state.deprecated.length === 0,
@@ -271,7 +271,8 @@ function spendWords({ spend }) {
 
 function deprecatedRow(call) {
   const asked = [breakable(call.operation), make("br"), make("code", `${call.method} ${call.path}`)];
-  return [`${call.client} ${call.operation}`, call.client || "–", asked, call.deprecated, call.sunset || "–", String(call.calls)];
+  if (call.media_type) asked.push(make("br"), make("code", call.media_type));
+  return [`${call.client} ${call.operation}`, call.client || "–", asked, call.deprecated || "–", call.sunset || "–", breakable(call.replacement || "–"), String(call.calls)];
 }
 
 function reportRow(report) {
