@@ -145,7 +145,7 @@ class Decision:
     head tells, or `unknown`; `is_write` tells that it may change something there. `gates` and `taps` make those that
     each request gets. `in_one_step` tells that its requests may be sent so, and `is_plain` that no gate looks at them
     before. `entries` are where its requests are noted, by status; `section` remembers what was sent last.
-    `ends` are header lines for its responses that tell of an end that Amazon announced.
+    `ends` are header lines for its responses with an end that Amazon announced.
     A decision that is remembered belongs to an API without sessions: no body narrows the effect of its requests.
     """
 

@@ -2,7 +2,7 @@
 
 Only a Location, or the JSON `location` of the few responses that `locations` names, is looked into: it comes back
 leading to the proxy. Where a gate has a rewrite for the request, the response goes through that. Where Amazon announced
-the end of what was asked for (`proxy.routing.ends`), two fields tell of it, unless Amazon sends them. Everything else
+the end of what was asked for (`proxy.routing.ends`), two fields say when, unless Amazon sends them. Everything else
 passes byte for byte.
 """
 
