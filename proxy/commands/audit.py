@@ -327,9 +327,9 @@ class UnfinishedWrites:
             for each in self._begun.values():
                 each["event"]["outcome"] = "unknown: the proxy was killed"
             return
-        identifier = str(_part(_part(record, "http"), "request").get("id", ""))
+        identifier = str(part(part(record, "http"), "request").get("id", ""))
         if action == BEGUN:
-            event = {**_part(record, "event"), "action": WRITE, "outcome": "no answer yet"}
+            event = {**part(record, "event"), "action": WRITE, "outcome": "no answer yet"}
             self._begun[identifier] = {**record, "event": event}
         elif action == NOT_SENT and identifier in self._begun:
             self._begun[identifier]["event"]["outcome"] = "not sent"

@@ -14,6 +14,7 @@ from proxy.audit import stream as audit_stream
 from proxy.audit.begun import BegunWrites
 from proxy.audit.chain import Examination
 from proxy.events import AuditFailed, AuditRecovered
+from proxy.http1.request_fields import NO_FIELDS
 from tests.audit.test_disks import FullDisk
 from tests.audit.test_stream import ReportedLines, stream_to
 
@@ -27,7 +28,8 @@ def clean(text: str) -> str:
 def context(request_id: str = "id-1", **changes: Any) -> Any:
     """The part of a `RequestContext` that a record is made of."""
     facts = {"account": "acme", "region": "na", "profile": b"3511", "ads_account": b"", "operation": None, **changes}
-    asked, identity = SimpleNamespace(method=b"PUT"), SimpleNamespace(subject="system:pod")
+    asked = SimpleNamespace(method=b"PUT", fields=NO_FIELDS)
+    identity = SimpleNamespace(subject="system:pod")
     decision = SimpleNamespace(client="agent", identity=identity, asked=asked, route=SimpleNamespace(**facts))
     path = f'/sp/campaigns/{SECRET}/"\xe9'
     return SimpleNamespace(decision=decision, effect="write", path=path, request_id=request_id)

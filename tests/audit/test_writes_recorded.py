@@ -16,7 +16,7 @@ from tests.support.wire import GET, HELLO, Wire, answering
 
 UPDATE = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
-UNKNOWN = b"GET /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+UNKNOWN = b"DELETE /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 MCP = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 LISTING = b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 
