@@ -12,7 +12,7 @@ import re
 import shlex
 import shutil
 import sys
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +52,7 @@ def _with_options(found: re.Match[str]) -> str:
     return f"{asked}{options}{dashes}{other_command}"
 
 
-@cache
+@lru_cache(4)
 def program(started: str) -> str:
     """How the program that was started as this file (`sys.argv[0]`) is named on a command line in the current folder.
 
