@@ -131,4 +131,6 @@ def _put(file: ConfigurationFile, number: int, entries: tuple[dict[str, Any], di
     file.finish(file.edited(edit, {**file.values, "clients": clients}), dry_run=dry_run, answers=True)
     if not dry_run:
         tell(f"Changed: client {name}. A running proxy applies it within 5 seconds.")
+        if any(before.get(key) for key in _TO_ADVERTISERS) and not any(after.get(key) for key in _TO_ADVERTISERS):
+            tell(f"note: client {name} is not limited to advertisers now: it may use every profile of its accounts.")
     return OK

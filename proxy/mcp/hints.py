@@ -18,6 +18,8 @@ MAX_LISTS = 1024
 """Logins and regions whose tools are remembered: the one that was used longest ago is forgotten beyond that."""
 MAX_TOOLS = 1024
 """Tools that are remembered of one list."""
+MAX_NAMES = 256
+"""Names that are remembered of one list: a misspelt one is compared with all."""
 MAX_TOLD = 20
 """Tools that are logged at once."""
 _NONE: frozenset[str] = frozenset()
@@ -58,7 +60,7 @@ class ToolHints:
     def note_listed(self, account: str, region: str, names: Iterable[str]) -> None:
         """The endpoint listed these tools, on one page or all."""
         every = dict.fromkeys((*map(sys.intern, names), *self.listed(account, region)))
-        self._listed[account, region] = tuple(islice(every, MAX_TOOLS))
+        self._listed[account, region] = tuple(islice(every, MAX_NAMES))
 
     def take(self, account: str, region: str, writers: Iterable[str]) -> None:
         """What another process learned."""

@@ -32,7 +32,7 @@ from proxy.strict_json import AlikeNames, NotUtf8, TooCostly, differ_clearly
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from proxy.access.own_accounts import OwnAccounts
     from proxy.access.paths import PathPattern
@@ -288,15 +288,15 @@ class ToolRules:
         asked_id = message.get("id") if isinstance(message, dict) else None
         return replace(self, asked_id=asked_id, paging=b"cursor" in body.raw)
 
-    def find_objection(self, tool: str, listed: Iterable[str] = ()) -> Objection | None:
+    def find_objection(self, tool: str, listed: Sequence[str] = ()) -> Objection | None:
         """What forbids to call a tool, None where it may be called. `listed` are tools that the endpoint listed: of a
         misspelt name, the one of them that was meant is named, if the client may call it."""
         objection = self._find_objection(tool, reads=tool not in self.writers)
         if objection is None or operation_of(tool, self.operations) is not None:
             return objection
-        own = [name for name in listed if self.find_objection(name) is None]
-        near = difflib.get_close_matches(tool, own, 1, _ALIKE)
-        return Objection(f"Unknown tool {tool}.", f"Did you mean {near[0]}?") if near else objection
+        near = difflib.get_close_matches(tool, listed, 3, _ALIKE)
+        meant = next((name for name in near if self.find_objection(name) is None), None)
+        return objection if meant is None else Objection(f"Unknown tool {tool}.", f"Did you mean {meant}?")
 
     def _find_objection(self, tool: str, *, reads: bool) -> Objection | None:
         """The same; `reads` is what the server says of it. What the tools of `/mcp/lite` call is checked by itself."""
@@ -360,8 +360,9 @@ class ToolRules:
             "these in the proxy's configuration.",
         }
 
-    def check(self, request: Request, body: JsonBody, listed: Iterable[str] = ()) -> None:
-        """Raise what forbids a request to the endpoint, if anything does. `listed` as in `find_objection`."""
+    def check(self, request: Request, body: JsonBody, listed: Sequence[str] = ()) -> None:
+        """Raise what forbids a request to the endpoint, if anything does. `listed` as in `find_objection`: for the
+        first refused message alone, as the comparison takes a millisecond."""
         if request.method != b"POST":
             if body.raw:
                 raise _unclear("only a POST has a body here")
@@ -370,17 +371,17 @@ class ToolRules:
             read = read_messages(request.fields, body, self.own)
         except UnclearMessage as error:
             raise refuse_unclear(error) from None
-        objections = [self._judge(message, listed) for message in read.messages]
+        objections = [self._judge(message) for message in read.messages]
+        first = next((place for place, objection in enumerate(objections) if objection is not None), None)
+        if first is not None and (misspelt := read.messages[first].tool):
+            objections[first] = self.find_objection(misspelt, listed) or objections[first]
         texts = [objection.text if objection is not None else "" for objection in objections]
         why = next(filter(None, texts), "")
         if why:
             raise refuse_messages(ToolNotPermitted(why), read, texts)
 
-    def _judge(self, message: McpMessage, listed: Iterable[str]) -> Objection | None:
-        if message.method == CALL:
-            objection = self.find_objection(message.tool, listed)
-        else:
-            objection = self._object_to_method(message)
+    def _judge(self, message: McpMessage) -> Objection | None:
+        objection = self.find_objection(message.tool) if message.method == CALL else self._object_to_method(message)
         if objection is None and message.foreign is not None:
             return self._object_to_account(message.foreign)
         return objection

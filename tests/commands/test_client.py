@@ -263,9 +263,13 @@ def test_the_limits_of_a_client_are_changed(limited: Path) -> None:
 def test_a_limit_of_a_client_goes(limited: Path) -> None:
     """It may use all then."""
     given = ("--unset", "profiles", "--unset", "accounts", "--unset", "paths")
-    assert run(limited.parent, "client", "edit", "agent", *given, "--config", "proxy.yaml").returncode == 0
+    ended = run(limited.parent, "client", "edit", "agent", *given, "--config", "proxy.yaml")
+    assert ended.returncode == 0, ended.stderr
     agent = clients(limited)["agent"]
     assert (agent.accounts, agent.profiles, agent.access) == (None, None, "read")
+    assert "note: client agent is not limited to advertisers now: it may use every profile of its accounts.\n" in (
+        ended.stderr
+    )
 
 
 def test_a_client_is_permitted_more(limited: Path) -> None:

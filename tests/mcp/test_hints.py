@@ -33,7 +33,7 @@ def test_what_became_other_is_told_once() -> None:
 
 def test_the_listed_tools_of_a_login_and_region_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pages of a list together, the latest first, and no more than a bound."""
-    monkeypatch.setattr(tool_hints, "MAX_TOOLS", 3)
+    monkeypatch.setattr(tool_hints, "MAX_NAMES", 3)
     hints = ToolHints()
     hints.note_listed("acme", "na", ["a", "b"])
     hints.note_listed("acme", "na", ["c", "b", "d"])

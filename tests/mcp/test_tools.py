@@ -242,6 +242,18 @@ def test_a_misspelt_tool_is_an_unknown_tool(allowed: ToolRules, tool: str, words
     assert UPDATE not in objection.text.replace(tool, "")
 
 
+def test_the_first_misspelt_tool_of_a_body_is_corrected() -> None:
+    """A comparison with every name takes a millisecond, and a body may call dozens."""
+    wrong = "campaign_management-query_campagin"
+    body = json.dumps([call(QUERY, 1), call(wrong, 2), call(wrong, 3)]).encode()
+    with pytest.raises(ToolNotPermitted) as caught:
+        READ.check(request(b"POST", b"/mcp", fields(content_type=b"application/json")), JsonBody(body), LISTED)
+    first, second, third = (each["result"]["content"][0]["text"] for each in json.loads(caught.value.answer))
+    assert first.startswith("Not sent, because another message of the same list was refused: Unknown tool")
+    assert second.endswith(f"Did you mean {QUERY}? Do not retry.")
+    assert "Did you mean" not in third
+
+
 def test_the_names_of_a_list_are_those_that_a_call_may_have() -> None:
     """Whatever a server lists."""
     assert name_listed([{"name": QUERY}, {"name": 1}, {"name": "a b"}, {}, None, "x"]) == [QUERY]
