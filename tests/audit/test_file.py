@@ -153,7 +153,7 @@ def test_a_rotated_file_is_noticed(path: Path) -> None:
         ("pipe", "it is no ordinary file"),
         ("open to others", "others may write it; close it with chmod 600"),
         ("no directory", "its directory does not exist"),
-        ("another writer", "another program is writing it"),
+        ("another writer", "another program is writing it, perhaps an `ads-proxy run` that began first; end that"),
     ],
 )
 def test_what_proves_nothing_is_refused_at_the_start(path: Path, kind: str, problem: str) -> None:
