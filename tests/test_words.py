@@ -35,7 +35,7 @@ OTHER_WORDS = {
 GENERATED = "docs/reference/configuration.md"
 """Made as a whole by `make reference`; the generated blocks of other pages are not measured either."""
 MEASURED = measure_pages.measure_files(page for page in measure_pages.PAGES if page != ROOT / GENERATED)
-ALL_WORDS, PAGE_WORDS = 69_000, 2_500
+ALL_WORDS, PAGE_WORDS = 75_000, 3_000
 LOOKED_UP = {"docs/reference/cli.md": 3_500}
 """Pages in which a reader looks up one heading, such as one command, and more words than a page to read may have."""
 """The most words that people wrote: of all pages, a tenth above what they had in December 2026; and of one page.

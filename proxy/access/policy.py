@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.access.client_keys import ClientKey, stand_for_certificate
@@ -410,13 +410,13 @@ _ABOVE_ACCOUNTS = re.compile(
 """What a path holds that may list accounts, or may be one of those that Amazon does not choose by Scope."""
 
 
-@cache
+@lru_cache(maxsize=1)
 def _paths() -> Operations:
     """The paths of the table in lower case, each with one method."""
     return Operations(replace(row, method="ANY", template=row.template.lower()) for row in PUBLISHED)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _ungoverned_words() -> frozenset[bytes]:
     """The words of paths, in lower case, that no operation has which a Scope or an account id governs: a newer path
     with one of them is probably not governed either."""

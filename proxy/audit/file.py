@@ -181,7 +181,8 @@ def reason(error: OSError) -> str:
     """Why, in words."""
     words = {
         errno.ELOOP: "it is a symbolic link; name the file itself",
-        errno.EWOULDBLOCK: "another program is writing it, perhaps an `ads-proxy run` that began first; end that, or name another file",
+        errno.EWOULDBLOCK: "another program is writing it, perhaps an `ads-proxy run` that began first; "
+        "end that, or name another file",
         errno.ENOENT: "its directory does not exist; make it, for this user alone",
         errno.EACCES: "permission denied for this user",
         errno.EISDIR: "it is a directory",

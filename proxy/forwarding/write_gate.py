@@ -45,9 +45,9 @@ class WriteGate:
             raise _not_recorded()
 
     def _refusal(self, context: RequestContext) -> Refused | None:
-        """What forbids a write. A GET of an unknown operation has a record, but it is not frozen: reads go on."""
+        """What forbids a write."""
         frozen = self.frozen(context.client)
-        if frozen is not None and not context.decision.reads:
+        if frozen is not None:
             return frozen
         return None if self.takes_writes() else _not_recorded()
 

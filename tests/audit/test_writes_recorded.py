@@ -16,7 +16,8 @@ from tests.support.wire import GET, HELLO, Wire, answering
 
 UPDATE = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"PUT /sp/campaigns HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
-UNKNOWN = b"DELETE /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+UNKNOWN = b"GET /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+UNKNOWN_POST = b"POST /no/specification/has/this HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 MCP = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 LISTING = b"POST /sp/campaigns/list HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -29,7 +30,7 @@ class FullStream:
         bench.accounting.write_gate.takes_writes = lambda: not self.full
 
 
-@pytest.mark.parametrize("request_", [UPDATE, CHUNKED, UNKNOWN, MCP])
+@pytest.mark.parametrize("request_", [UPDATE, CHUNKED, UNKNOWN_POST, MCP])
 async def test_a_write_that_cannot_be_recorded_is_refused(running: Running, request_: bytes) -> None:
     """503, to be sent again later, with nothing of it at Amazon; what no specification knows counts as a write."""
     async with running(answering(HELLO)) as bench:
@@ -43,7 +44,7 @@ async def test_a_write_that_cannot_be_recorded_is_refused(running: Running, requ
         assert (event.refusal, event.attempts) == ("write-not-recorded", 0)
 
 
-@pytest.mark.parametrize("request_", [GET, LISTING])
+@pytest.mark.parametrize("request_", [GET, LISTING, UNKNOWN])
 async def test_reads_go_on_without_the_stream(running: Running, request_: bytes) -> None:
     """They have no record."""
     async with running(answering(HELLO)) as bench:

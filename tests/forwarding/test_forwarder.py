@@ -142,7 +142,7 @@ async def test_the_account_of_a_request_is_whole(running: Running) -> None:
 
 
 async def test_the_account_names_operation_profile_and_user_agent(running: Running) -> None:
-    """By Amazon's name and what it does at Amazon; of what no specification has, both are unknown."""
+    """By Amazon's name and what it does at Amazon; an operation of no specification has no name there."""
     about = b"\r\nAmazon-Advertising-API-Scope: 1\r\nUser-Agent: curl/8\r\n\r\n"
     async with running(answering(HELLO)) as bench:
         await bench.ask(GET.replace(b"\r\n\r\n", about))
@@ -150,7 +150,7 @@ async def test_the_account_names_operation_profile_and_user_agent(running: Runni
         known, unknown = await bench.events.last(1), await bench.events.last(2)
         assert (known.operation, known.operation_class) == ("listProfiles", "read")
         assert (known.profile, known.user_agent, known.upstream_status) == ("1", "curl/8", 200)
-        assert (unknown.operation, unknown.operation_class, unknown.user_agent) == ("unknown", "unknown", "")
+        assert (unknown.operation, unknown.operation_class, unknown.user_agent) == ("unknown", "read", "")
 
 
 async def test_a_refusal_keeps_its_client_and_what_it_asked_for(running: Running) -> None:
