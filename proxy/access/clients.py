@@ -462,7 +462,7 @@ class Clients:
 
     def _owner_of_key(self, text: str) -> str:
         """The client that has this key, empty for none. It is found by its digest, so that a flood of wrong keys costs
-        no more with many clients; nobody can send a text whose digest is like another one."""
+        no more with many clients. A sender cannot choose a text by its digest, and learns nothing from the time."""
         return self._owners.get(_digest(text), "")
 
     def authenticate_assertion(self, assertion: str, now: float, address: str = "") -> ClientIdentity | None:
