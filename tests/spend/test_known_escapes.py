@@ -81,6 +81,12 @@ TRIES: Final = {
     "a deal for a share of voice": Try(DEALS, JSON, deal(shareOfVoicePercentage=90), "unreadable"),
     "a deal without a commitment": Try(DEALS, JSON, deal(guaranteed=False), "within"),
     "an approved deal": Try(DEALS, JSON, {"supplierProposedDeals": [{"dealStatus": "APPROVED"}]}, "unreadable"),
+    "a guaranteed deal of the seller's": Try(
+        "POST /adsApi/v1/update/advertisingDeals",
+        JSON,
+        {"advertisingDeals": [{"advertisingDealId": "1", "dealType": "PROGRAMMATIC_GUARANTEED"}]},
+        "unreadable",
+    ),
     "a proposal of deals": Try(
         "POST /adsApi/v1/create/supplierProposals/dsp",
         JSON,
