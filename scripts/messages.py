@@ -196,9 +196,9 @@ def configuration() -> dict[str, list[str]]:
 
 
 def at_start() -> dict[str, list[str]]:
-    """The problems of listeners and workers, and of the state store."""
+    """The problems of listeners, and of the state store."""
     return {
-        "listeners, workers": whole(_of(_sources("app", "downstream"), _OF_START)),
+        "listeners": whole(_of(_sources("app", "downstream"), _OF_START)),
         "state store": whole(_of(_sources("tokens"), _OF_START)),
     }
 

@@ -16,7 +16,7 @@ ROWS = re.findall(r"^\| `([\w.]+)/?` \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE
 APART = {"simulator"}
 WHERE_TO_PUT = (
     *("capability", "header rule", "retry rule", "metric", "configuration key", "limit on spending"),
-    *("fact of an approval", "claim to check", "question to the supervisor", "notice", "command"),
+    *("fact of an approval", "claim to check", "notice", "command"),
 )
 
 

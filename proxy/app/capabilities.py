@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.intercept.parts import TunnelParts
     from proxy.mcp.capability import McpMemory
     from proxy.reports.overview import NamedReports
-    from proxy.reports.sharing import ReportRules, ReportSharing
+    from proxy.reports.sharing import ReportRules, SharedReports
     from proxy.spend.capability import SpendMemory
     from proxy.spend.limits import SpendLimits
 
@@ -37,7 +37,7 @@ class CapabilityMemory:
     """What capabilities of a process know, and keep over a reload. `tunnels` is None without interception."""
 
     mcp: McpMemory
-    reports: ReportSharing
+    reports: SharedReports
     writes: WriteReader
     spend: SpendMemory
     tunnels: TunnelParts | None = None

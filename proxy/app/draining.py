@@ -27,7 +27,7 @@ _CUT_WAIT = 0.2
 
 
 class ServingProcess(Protocol):
-    """A process that serves clients: the whole program, or a worker."""
+    """The program, as far as its end goes."""
 
     @property
     def config(self) -> Config: ...

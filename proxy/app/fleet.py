@@ -12,20 +12,20 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.app.shared_news import FLEET
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
 from proxy.reports.sharing import SharedReports
 from proxy.reports.stored import read_made, write_made
 from proxy.tokens.store import StoreHealth
+from proxy.upstream.throttles import ThrottleKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.access.clients import Budgets, BudgetUsage
-    from proxy.app.shared_news import News, Origin, SharedNews
     from proxy.events import Event, Observer
     from proxy.tokens.store import Fleet
     from proxy.tokens.token_request_queue import TokenRequestQueue
+    from proxy.upstream.throttles import Throttles
 
 MAX_NAMED: Final = 3
 """Accounts that a sentence names."""
@@ -41,13 +41,13 @@ class FleetMember:
     def __init__(
         self,
         fleet: Fleet,
-        news: SharedNews,
+        throttles: Throttles,
         budgets: Budgets,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._fleet, self._news, self._budgets, self._observer = fleet, news, budgets, observer
+        self._fleet, self._throttles, self._budgets, self._observer = fleet, throttles, budgets, observer
         self._id = secrets.token_hex(8)
         self._unwritten: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,7 +60,7 @@ class FleetMember:
     def start(self) -> None:
         """Needs the event loop. The store need not be there."""
         self._fleet.follow(self._tell_health)
-        self._news.listeners.append(self._tell_news)
+        self._throttles.paused = self._announce_pause
         for work in (self._hear(), self._settle()):
             self._begin(work)
 
@@ -129,15 +129,16 @@ class FleetMember:
     def _announce_rate(self, token_url: str, rate: float, pause: float) -> None:
         self._begin(self._fleet.share({"by": self._id, "token_pace": token_url, "rate": rate, "seconds": pause}))
 
-    def _tell_news(self, news: News, origin: Origin) -> None:
-        if "pause" in news and origin != FLEET:
-            self._begin(self._fleet.share({"by": self._id, **news}))
+    def _announce_pause(self, key: ThrottleKey, seconds: float) -> None:
+        self._begin(self._fleet.share({"by": self._id, "pause": list(key), "seconds": seconds}))
 
     async def _hear(self) -> None:
         async for ago, told in self._fleet.heard():
             if told.get("by") == self._id:
                 continue
-            self._news.hear(told, FLEET, ago)
+            pause = read_pause(told, ago)
+            if pause is not None:
+                self._throttles.pause(*pause, asyncio.get_running_loop())
             token_rate = read_token_rate(told, ago)
             if token_rate is not None and self._request_queue is not None:
                 self._request_queue.hear(*token_rate)
@@ -154,6 +155,17 @@ class FleetMember:
         left = await self._fleet.settle(spent.name, spent.capacity, spent.interval, spent.count)
         if left is not None:
             self._budgets.settle(spent.name, left, self._clock())
+
+
+def read_pause(told: dict[str, Any], ago: float) -> tuple[ThrottleKey, float] | None:
+    """The limited operations, and for how many more seconds; None for a pause that is over, or for other news."""
+    key, seconds = told.get("pause"), told.get("seconds")
+    if not isinstance(key, list) or not isinstance(seconds, int | float) or seconds <= ago:
+        return None
+    try:
+        return ThrottleKey(*map(str, key)), seconds - ago
+    except TypeError:  # another version's form
+        return None
 
 
 def read_token_rate(told: dict[str, Any], ago: float) -> tuple[str, float, float] | None:

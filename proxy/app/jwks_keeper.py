@@ -2,18 +2,17 @@
 
 Each provider has a task. It reads the keys every `EVERY` seconds, sooner after a failure, and at once where a token has
 a key that is not among them, but then at most once a minute. What was read stays in use while newer keys cannot be
-read, up to the provider's age limit. Workers get what is known over their channel.
+read, up to the provider's age limit.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from proxy.access.signing_keys import MAX_JWKS_BYTES, KeySet, UnusableKeys, parse_jwks, read_key
+from proxy.access.signing_keys import MAX_JWKS_BYTES, KeySet, UnusableKeys, parse_jwks
 from proxy.access.token_verification import ProviderKeys
 from proxy.events import CounterRaised, ProviderKeysFailed, ProviderKeysRead
 from proxy.net.dialing import client_context
@@ -21,7 +20,7 @@ from proxy.net.session import opened, proxy_url, why_unreachable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from proxy.app.token_checks import TokenChecks
@@ -42,15 +41,15 @@ _UNREAD: Final = "were not read within {:g} seconds"
 
 
 class JwksKeeper:
-    """`changed` is told the name of a provider of which something else is known now, and whether a key is gone that may
-    have signed a token in use. `wall` gives wall-clock time."""
+    """`changed` is called when something else is known of a provider, and told whether a key is gone that may have
+    signed a token in use. `wall` gives wall-clock time."""
 
     def __init__(
         self,
         checks: TokenChecks,
         session: HttpSession,
         observer: Observer,
-        changed: Callable[[str, bool], None],
+        changed: Callable[[bool], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._checks, self._session, self._observer, self._wall = checks, session, observer, wall
@@ -138,14 +137,9 @@ class JwksKeeper:
         return not problem
 
     def _put(self, name: str, known: ProviderKeys) -> None:
-        self.changed(name, put_keys(self._checks, name, known))
-
-
-def put_keys(checks: TokenChecks, name: str, known: ProviderKeys) -> bool:
-    """Put keys in force. Returns whether one is gone that was there before."""
-    before = checks.keys.get(name, ProviderKeys())
-    checks.put(name, known)
-    return not set(before.keys) <= set(known.keys)
+        before = self.known(name)
+        self._checks.put(name, known)
+        self.changed(not set(before.keys) <= set(known.keys))
 
 
 def _source(provider: IdentityProviderConfig) -> tuple[object, ...]:
@@ -265,22 +259,3 @@ def _context(provider: IdentityProviderConfig) -> ssl.SSLContext:
         return client_context(None if file is None else str(file))
     except OSError:
         raise _NotRead(f"cannot be read: {file} has no certificates of authorities in PEM") from None
-
-
-# --- For other processes of the program -----------------------------------------------------------------------
-
-
-def write_known(known: ProviderKeys) -> dict[str, Any]:
-    """What is known of a provider's keys, as JSON holds it."""
-    return {
-        "keys": [json.loads(key.said) for key in known.keys],
-        "read_at": known.read_at,
-        "tried_at": known.tried_at,
-        "problem": known.problem,
-    }
-
-
-def read_known(document: Mapping[str, Any]) -> ProviderKeys:
-    """What `write_known` wrote."""
-    keys = tuple(map(read_key, document["keys"]))
-    return ProviderKeys(keys, document["read_at"], document["tried_at"], document["problem"])

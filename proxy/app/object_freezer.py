@@ -8,13 +8,12 @@ behind (`tests/forwarding/test_cycles.py`), so hiding them costs no memory.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SLOW: Final = 0.005
 """Seconds of a full collection after which its survivors are counted."""
@@ -51,16 +50,3 @@ class ObjectFreezer:
             self._began = self._clock()
         elif self._clock() - self._began > SLOW and len(gc.get_objects(generation=2)) > MANY:
             gc.freeze()
-
-
-@contextlib.contextmanager
-def freezing() -> Iterator[None]:
-    """Keep the objects of the block, many of which stay, out of every collection, now and later."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()

@@ -14,7 +14,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from proxy.errors import StartupError
 from proxy.events import DefectMet
 
 if TYPE_CHECKING:
@@ -155,12 +154,3 @@ def defect_of(context: Mapping[str, Any]) -> DefectMet:
     error = context.get("exception")
     trace = "".join(traceback.format_exception(error)) if error is not None else ""
     return DefectMet("event loop", f"{context.get('message', '')}\n{trace}")
-
-
-def failure_of(error: Exception) -> dict[str, str]:
-    """Why a process cannot continue: the `reason` in one line, and the `trace` of an unexpected exception, empty if the
-    reason says what to do."""
-    if isinstance(error, StartupError):
-        return {"reason": " ".join(str(error).split()), "trace": ""}
-    trace = "".join(traceback.format_exception(error))
-    return {"reason": f"{type(error).__name__}, told as a defect", "trace": trace}

@@ -17,7 +17,6 @@ from proxy.access.client_keys import KeyUses
 from proxy.access.clients import Budgets
 from proxy.admin.history import RequestHistory
 from proxy.admin.view import AdminView, ProgramView
-from proxy.advice import options_in_use
 from proxy.app.audit import begin_audit, close_audit, open_audit
 from proxy.app.client_key_changes import ClientKeyReporter
 from proxy.app.draining import close_listener
@@ -40,19 +39,14 @@ from proxy.app.rules import (
     spend_notes,
 )
 from proxy.app.server_tls import ServerTls
-from proxy.app.shared_news import SharedNews
 from proxy.app.sources import console_url, profile_sources, shared_settings, token_settings, token_sources
 from proxy.app.spend_observations import KeptObservations, SpendObserver
-from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
+from proxy.app.telemetry import open_traces, tracing_of
 from proxy.app.thread_messages import ThreadMessages
 from proxy.app.token_checks import TokenChecks
-from proxy.app.workers.worker_approvals import WorkersApprovals
-from proxy.app.workers.worker_group import WorkerGroup
-from proxy.app.workers.worker_reports import WorkersReports
-from proxy.app.workers.worker_spend import WorkersLedger
 from proxy.audit.records import AuditTrail
 from proxy.config import Address, environment, wants_colours
-from proxy.downstream.listener import bind, bound_address
+from proxy.downstream.listener import BACKLOG, bind, bound_address
 from proxy.errors import StartupError
 from proxy.events import (
     AdsAccountsListed,
@@ -96,8 +90,6 @@ if TYPE_CHECKING:
     from proxy.app.internal_client import ReportClients
     from proxy.app.jwks_keeper import JwksKeeper
     from proxy.app.named_reports import NamedReportService
-    from proxy.app.workers.supervisor import Supervisor
-    from proxy.app.workers.supervisor_hub import SupervisorHub
     from proxy.audit.file import AuditFile
     from proxy.config import Config
     from proxy.downstream.listener import Acceptor
@@ -165,33 +157,28 @@ class Program:
         trails = self._open_audit(config, None if run_outputs is None else run_outputs.audit)
         self.notifier = Notifier(self._tell, self.logs.redaction.clean)
         traces = open_traces(lambda: self.config, self.messages.tell, self.logs.redaction.clean, self._opened)
-        self._take_spans = spans_of_workers(traces, self.metrics)
+        for each in traces:
+            self.metrics.watch_spans(each.counts)
         self.observations = KeptObservations()
         others: tuple[Observer, ...] = (self.notifier, *traces)
         judged = SpendObserver(self.observations.note, self.observations.note_within)
         outputs = EventOutputs(self.metrics, self.logs, self.history, trails, others=others, judged=judged)
         self.accounting = make_accounting(outputs, tracing_of(config, traces))
         self.observers = self.accounting.observer
-        self._make_shared_parts(config, open_files)
+        self._make_shared_parts()
         self._tls = ServerTls()
         self.acceptors: list[Acceptor] = []
         self._named_reports: NamedReportService | None = None
         self._token_checks = TokenChecks()
         self._token_checks.miss = self._miss_key
         self._jwks: JwksKeeper | None = None
-        self._hub: SupervisorHub | None = None
 
-    def _make_shared_parts(self, config: Config, open_files: int) -> None:
-        """What outlives a reload, and what workers share where there are some."""
+    def _make_shared_parts(self) -> None:
+        """What outlives a reload."""
         self._uses, self._sessions, self._hints = KeyUses(), McpSessions(), ToolHints()
         self.throttles, self.reports = Throttles(), SharedReports()
-        self._news = SharedNews(self.throttles, self._sessions, self._hints)
         self._freezes = Freezes()
-        self.workers: Supervisor | None = None
-        output = {"form": self.logs.form, "on_terminal": self.logs.on_terminal, "options": dict(options_in_use)}
-        worker_settings = {"demo": self.demo, "open_files": open_files, **output}
-        self._worker_group = WorkerGroup.make(config, worker_settings) if config.workers > 1 else None
-        self._budgets = self._worker_group.budgets if self._worker_group is not None else Budgets()
+        self._budgets = Budgets()
 
     def __repr__(self) -> str:
         where = f"on {self.listening}" if self.started else "not started"
@@ -216,10 +203,10 @@ class Program:
         if self.audit is not None:
             gate, clean = self.accounting.write_gate, self.logs.redaction.clean
             opened.callback(begin_audit(self.audit, gate, self.observers, clean).cancel)
-        client_sockets = self._bind("listen", config.listen)
+        client_sockets = self._bind("listen", config.listen, reuse_port=config.reuse_port)
         admin_sockets = self._bind("admin_listen", config.admin_listen)
         invited_sockets = self._bind("invites.listen", config.invites.listen)
-        named_sockets = self._bind("intercept.listen", config.intercept.listen)
+        named_sockets = self._bind("intercept.listen", config.intercept.listen, reuse_port=config.reuse_port)
         self.listening, self.admin_listening = bound_address(client_sockets[0]), bound_address(admin_sockets[0])
         self._tls.begin(config)
         self._tls.open_authority(config, time.time())
@@ -243,18 +230,16 @@ class Program:
         opened.callback(close_listener, self)
         for bound in (*admin_sockets, *invited_sockets):
             bound.listen()  # who connects before the listener is imported waits for it
-        if self.workers is None:
-            clients = self._path.accept(client_sockets, self._tls)
-            self.acceptors = [*clients, *self._path.accept_by_name(named_sockets)]
+        for bound in (*client_sockets, *named_sockets):
+            bound.listen(BACKLOG)  # with reuse_port they did not until now
+        clients = self._path.accept(client_sockets, self._tls)
+        self.acceptors = [*clients, *self._path.accept_by_name(named_sockets)]
         opening = asyncio.create_task(self._open_session())
         opened.callback(opening.cancel)
         await asyncio.shield(opening)  # clients' requests wait for it, also where a signal ends the start now
         if self._jwks is not None:
             self.notes += await self._jwks.read_first()
         await self._start_admin(config, admin_sockets, invited_sockets)
-        if self.workers is not None:
-            opened.push_async_callback(self.workers.stop)
-            await self.workers.start(client_sockets, named_sockets)
         await self._follow_reports(config)
         self.started = True
         addresses = str(self.listening), str(self.admin_listening)
@@ -269,13 +254,13 @@ class Program:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being served, here or by workers."""
-        return self.accounting.in_flight + (self.workers.in_flight if self.workers is not None else 0)
+        """Requests that are being served."""
+        return self.accounting.in_flight
 
     @property
     def accepts(self) -> bool:
-        """Whether some process accepts what clients connect: already before the start is complete."""
-        return bool(self.acceptors) if self.workers is None else self.workers.serving > 0
+        """Whether clients can connect: already before the start is complete."""
+        return bool(self.acceptors)
 
     @property
     def can_serve(self) -> bool:
@@ -284,7 +269,7 @@ class Program:
 
     def shown(self) -> ProgramView:
         """The program itself, for people to look at."""
-        workers, config = self.workers, self.config
+        config = self.config
         sizes = {host: total for host, (total, _) in self.pools.sizes().items()}
         return ProgramView(
             version=__version__,
@@ -300,12 +285,10 @@ class Program:
             state=config.state.kind,
             store=self.fleet.health if self.fleet is not None else StoreHealth(),
             connections={
-                "clients": len(self.client_connections) if workers is None else workers.connections,
+                "clients": len(self.client_connections),
                 "in_flight": self.in_flight,
                 **sizes,
-                **({} if workers is None else workers.pools),
             },
-            workers=() if workers is None else workers.states(),
             freezes=self._freezes.in_force(),
             freeze_problem=self.freezes.unkept or self._freezes.unknown,
         )
@@ -357,14 +340,12 @@ class Program:
         self._jwks.apply(config)
         self.metrics.provider_keys(self._jwks.counts())
 
-    def _keys_changed(self, provider: str, lost: bool) -> None:
+    def _keys_changed(self, lost: bool) -> None:
         """Something else is known of a provider's keys; `lost` tells that one is gone."""
         if self._jwks is not None:
             self.metrics.provider_keys(self._jwks.counts())
         if lost:
             self._path.forget_credentials()
-        if self._hub is not None:
-            self._hub.give_keys(provider, lost=lost)
 
     async def stop_reports(self) -> None:
         """Runs of named reports stay as they are, for the next program."""
@@ -377,7 +358,7 @@ class Program:
         self._opened.push_async_callback(store.close)
         self.fleet = None
         if store.fleet is not None:
-            self.fleet = FleetMember(store.fleet, self._news, self._budgets, self.observers)
+            self.fleet = FleetMember(store.fleet, self.throttles, self._budgets, self.observers)
             self._opened.push_async_callback(self.fleet.stop)
             self.fleet.start()
         self.ledger = StoreLedger(store.counts)
@@ -445,25 +426,20 @@ class Program:
         """Tokens, profiles and what forwards with them; none of them waits for Amazon."""
         opened = self._opened
         self.lwa = self._login_with_amazon(config)
-        hub = self._make_hub()
         fleet = (self.fleet,) if self.fleet is not None else ()
         observed = TokenObserver(self._list_profiles_again, self._note_token)
-        observers = Observers((self.observers, observed, *fleet, *hub))
+        observers = Observers((self.observers, observed, *fleet))
         self.tokens = TokenManager(self.lwa, store, observers, token_settings(config))
         self.tokens.store_changed = self._store_changed
         if self.fleet is not None:
             self.fleet.share_token_rate(self.tokens.request_queue)
-        self.directory = ProfileDirectory(self.session, self.tokens.get, store, Observers((self.observers, *hub)))
-        for each in hub:
-            each.tokens, each.directory = self.tokens, self.directory
-            self.tokens.rejected = each.watch
+        self.directory = ProfileDirectory(self.session, self.tokens.get, store, self.observers)
         self.accounting.journal.gather(asyncio.get_running_loop().call_soon)
         authority = self._tls.authority
         contexts = Contexts(authority, time.time) if authority is not None else None
         spend = SpendMemory(self.ledger, self._freezes, approvals=self.approvals)
         shared = SharedParts(self.tokens, self.throttles, self._sessions, self._hints, self.reports, contexts, spend)
         path = self._path = RequestPath(self.accounting, shared, self._names)
-        self._hub = hub[0] if hub else None
         self._follow_providers(config)
         opened.callback(path.close)
         self.pools, self.forwarder = (
@@ -523,8 +499,6 @@ class Program:
         self._client_keys.follow(rules.clients)
         self.metrics.approver_keys(self.approvers.locked_out())
         await self.directory.reconfigure(lists)
-        if self.workers is not None:
-            await self.workers.apply(config)
         await self._follow_reports(config)  # last: the file of an order may have changed since it was checked
 
     def rules(self, config: Config, trusted_clients: frozenset[str]) -> Rules:
@@ -543,20 +517,6 @@ class Program:
         return named_reports(self.config.reports) if self.config.reports is not None else None
 
     # --- parts
-
-    def _make_hub(self) -> tuple[SupervisorHub, ...]:
-        """What gives workers their copies, where there are workers."""
-        if self._worker_group is None:
-            return ()
-        hub = self._worker_group.hub(self._news, self._uses, self.history, self.audit)
-        hub.token_checks, hub.miss_key = self._token_checks, self._miss_key
-        hub.tls, hub.spans, hub.reports = self._tls, self._take_spans, WorkersReports(self.reports)
-        hub.ledger, hub.approvals = WorkersLedger(self.ledger), WorkersApprovals(self.approvals)
-        hub.judged, hub.judged_within = self.observations.note, self.observations.note_within
-        hub.share_freezes(self._freezes)
-        told = self.observers, self.logs.sink.put_batch
-        self.workers = self._worker_group.supervisor(hub, self.metrics, lambda: self.config, told)
-        return (hub,)
 
     def _miss_key(self, provider: str) -> None:
         """A token has a key that its provider is not known to have."""
@@ -586,9 +546,9 @@ class Program:
         for account, count in ads_accounts.items():
             self.metrics.observe(AdsAccountsListed(account, "", count, count))
 
-    def _bind(self, name: str, address: Address | None) -> list[socket.socket]:
+    def _bind(self, name: str, address: Address | None, *, reuse_port: bool = False) -> list[socket.socket]:
         """The sockets of a listener; none without an address."""
-        sockets = bind(name, address) if address is not None else []
+        sockets = bind(name, address, reuse_port=reuse_port) if address is not None else []
         for bound in sockets:
             self._opened.callback(bound.close)
         return sockets

@@ -1,6 +1,6 @@
-"""The path of requests through one process: who keeps account of them, and what forwards them to Amazon.
+"""The path of requests: who keeps account of them, and what forwards them to Amazon.
 
-The program, a worker and the benches of the tests make it here. What differs between them are arguments.
+The program and the benches of the tests make it here. What differs between them are arguments.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from proxy.observability.deprecated_calls import DeprecatedCalls
 from proxy.observability.journal import Journal, NotesJudged
 from proxy.reports.sharing import SharedReports
 from proxy.spend.capability import SpendMemory
-from proxy.upstream.pool import Pools, local_slots
+from proxy.upstream.pool import Pools
 from proxy.upstream.retry_budgets import RetryBudgets
 from proxy.upstream.throttles import Throttles
 from proxy.value_classes import dataclass
@@ -50,13 +50,10 @@ if TYPE_CHECKING:
     from proxy.forwarding.dependencies import AccessTokens
     from proxy.forwarding.tracing import Tracing
     from proxy.intercept.contexts import Contexts
-    from proxy.net.dialing import Origin
     from proxy.net.names import Names
     from proxy.observability.logs import Logs
     from proxy.observability.metrics import Metrics
     from proxy.observability.recent_requests import RecentRequests
-    from proxy.reports.sharing import ReportSharing
-    from proxy.upstream.pool import ConnectionSlots
 
 
 class KeptRequests(Protocol):
@@ -108,19 +105,9 @@ class SharedParts:
     throttles: Throttles = field(default_factory=Throttles)
     sessions: McpSessions = field(default_factory=McpSessions)
     hints: ToolHints = field(default_factory=ToolHints)
-    reports: ReportSharing = field(default_factory=SharedReports)
+    reports: SharedReports = field(default_factory=SharedReports)
     contexts: Contexts | None = None
     spend: SpendMemory = field(default_factory=SpendMemory)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionMakers:
-    """What differs between processes: `slots` limit connections to Amazon, see `Pools`; the table counts those of
-    clients, and `connection` serves one."""
-
-    slots: Callable[[Origin, int], ConnectionSlots] = local_slots
-    table: Callable[[Deadlines], ConnectionTable] = ConnectionTable
-    connection: Callable[[ConnectionTable, Service], ClientConnection] = ClientConnection
 
 
 class RequestPath:
@@ -128,18 +115,10 @@ class RequestPath:
 
     forwarder: Forwarder
 
-    def __init__(
-        self,
-        accounting: Accounting,
-        shared: SharedParts,
-        names: Names,
-        makers: ConnectionMakers | None = None,
-    ) -> None:
-        makers = makers or ConnectionMakers()
+    def __init__(self, accounting: Accounting, shared: SharedParts, names: Names) -> None:
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        self.client_connections = makers.table(self.deadlines)
-        self._make_connection = makers.connection
-        self.pools = Pools(self.deadlines, names, makers.slots)
+        self.client_connections = ConnectionTable(self.deadlines)
+        self.pools = Pools(self.deadlines, names)
         self.dependencies = Dependencies(shared.tokens, shared.throttles, RetryBudgets(), AccountLines(), accounting)
         accounting.write_gate.frozen = shared.spend.freezes.refusal
         mcp = McpMemory(shared.sessions, shared.hints, accounting.observer)
@@ -156,7 +135,7 @@ class RequestPath:
 
     def connect(self, service: Service) -> ClientConnection:
         """A connection of a client that this service serves."""
-        return self._make_connection(self.client_connections, service)
+        return ClientConnection(self.client_connections, service)
 
     def accept(self, sockets: Iterable[socket.socket], tls: ServerTls | None = None) -> list[Acceptor]:
         """Take clients' connections off these sockets, with TLS if it has a context."""

@@ -90,7 +90,9 @@ def rules_of(config: Config, sources: RuleSources, trusted_clients: frozenset[st
     if config.identity_providers:
         clients.accept_tokens(make_verifier(config, sources.token_checks))
     rules = make_rules(config, table, clients, authorities=sources.authorities, demo=sources.demo)
-    limits = replace(rules.connection_limits, max_connections_here=sources.max_connections)
+    limits = rules.connection_limits
+    if sources.max_connections:
+        limits = replace(limits, max_connections=min(limits.max_connections, sources.max_connections))
     return replace(rules, connection_limits=limits)
 
 
@@ -172,8 +174,7 @@ def connection_limits(config: Config) -> ConnectionLimits:
 
 
 def connection_notes(config: Config, allowed: int) -> tuple[str, ...]:
-    """What is to be said where open files allow so few connections of clients in each process; 0 is any number."""
-    allowed *= config.workers
+    """What is to be said where open files allow so few connections of clients; 0 is any number."""
     if not allowed or allowed >= config.limits.max_connections:
         return ()
     return (

@@ -122,7 +122,7 @@ async def _serve(
 
 
 async def start(program: Program, stop_asked: asyncio.Event) -> bool:
-    """Start the program; False if it is to stop first: with workers that do not begin to serve it takes minutes.
+    """Start the program; False if it is to stop first.
 
     It may serve clients by then, as they are served before all of it is imported.
     """
@@ -138,13 +138,12 @@ async def start(program: Program, stop_asked: asyncio.Event) -> bool:
 
 
 async def drain(program: Program, at_once: asyncio.Event) -> None:
-    """Let requests in flight end, here or in the workers, and report it. Those of named reports are none: the next
-    program sends them."""
+    """Let requests in flight end, and report it. Those of named reports are none: the next program sends them."""
     settings = program.config.drain
     program.forwarder.availability = Availability.DRAINING
     await program.stop_reports()
     program.observers.observe(DrainStarted(program.in_flight, settings.delay, settings.timeout))
-    cut = await (program.workers.drain(at_once) if program.workers is not None else let_end(program, at_once))
+    cut = await let_end(program, at_once)
     program.observers.observe(ServerStopped(cut))
 
 
@@ -162,7 +161,7 @@ async def stop(program: Program, at_once: asyncio.Event) -> None:
 
 NO_KEYS = ("sources", "remarks", "account_files", "refused")
 """What a configuration holds of itself."""
-RESTART_ONLY = ("listen", "admin_listen", "workers", "state", "invites", "audit", "telemetry")
+RESTART_ONLY = ("listen", "admin_listen", "reuse_port", "state", "invites", "audit", "telemetry")
 """Sections and keys that are read at start alone; so is whether there is `tls`. A listener that others reach also keeps
 what guards it."""
 RESTART_ONLY_KEYS = {"log": ("format",), "intercept": ("enabled", "ca_dir", "listen")}

@@ -1,9 +1,8 @@
 """What of TLS is in force: the certificate for clients, the authorities that Amazon's must come from, and the proxy's
 own authority for interception.
 
-Both are what was read when it was found in order, and stay so whatever becomes of the files, until a reload finds
-others in order. Another process of the program is given them as a document, which holds the private key: it goes
-through a socket, never into a file.
+All are what was read when it was found in order, and stay so whatever becomes of the files, until a reload finds
+others in order.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import hashlib
 import ssl
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxy.access.client_certificates import NO_AUTHORITIES
 from proxy.errors import ConfigurationError, ListenError
@@ -87,26 +86,6 @@ class ServerTls:
         context = transport.get_extra_info("sslcontext")
         begun = context.clients if isinstance(context, ListenerContext) else NO_CERTIFICATES
         return begun.digests if self.trusted_clients.admits(begun) else None
-
-    # --- for other processes of the program
-
-    def to_document(self) -> dict[str, Any]:
-        """What JSON holds: PEM with a character for each byte."""
-        shown, trusted, own = self.certificate, self.authorities.pem, self.authority
-        return {
-            "certificate": shown.to_document() if shown is not None else None,
-            "authorities": trusted.decode("latin-1") if trusted is not None else None,
-            "authority": [str(own.folder), own.content.reveal()] if own is not None else None,
-        }
-
-    def take(self, document: dict[str, Any]) -> ServerCertificate | None:
-        """Put in force what `to_document` wrote, except for the certificate, which `show` does."""
-        trusted = document["authorities"]
-        self.authorities.take(trusted.encode("latin-1") if trusted is not None else None)
-        if document["authority"] is not None and self.authority is None:
-            folder, content = document["authority"]
-            self.authority = Authority.of(Path(folder), Secret(content))
-        return ServerCertificate.of(document["certificate"]) if document["certificate"] is not None else None
 
 
 # --- By whom certificates of clients must be signed --------------------------------------------------------
@@ -204,18 +183,6 @@ class ServerCertificate:
         if self.clients.pem:
             context.demand(self.clients)
         return context
-
-    def to_document(self) -> list[Any]:
-        """What JSON holds."""
-        clients = self.clients
-        return [self.chain.decode("latin-1"), self.key.reveal(), clients.pem.decode("latin-1"), clients.required]
-
-    @classmethod
-    def of(cls, document: list[Any]) -> ServerCertificate:
-        """What `to_document` wrote."""
-        chain, key, pem, required = document
-        clients = TrustedClients.of(pem.encode("latin-1"), required)
-        return cls(chain.encode("latin-1"), Secret(key), clients)
 
     @property
     def ends_at(self) -> float:

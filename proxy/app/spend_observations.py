@@ -1,9 +1,9 @@
-"""How a process observes judged writes, and how the program keeps what all its processes observed in the state store.
+"""How the program observes judged writes, and keeps what it observed in the state store.
 
-A worker tells each judged write to its supervisor at once. The program adds up what it hears and writes it every
-`SAVE_SECONDS` at most, and at its end. Replicas share one document: each adds what it counted since its last write, and
-notes the number of this write in the document. If the next look finds an older number, another replica wrote at the
-same moment, and what was lost is added again: every write counts once. After each write there is such a look.
+The program adds up what it observes and writes it every `SAVE_SECONDS` at most, and at its end. Replicas share one
+document: each adds what it counted since its last write, and notes the number of this write in the document. If the
+next look finds an older number, another replica wrote at the same moment, and what was lost is added again: every write
+counts once. After each write there is such a look.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from proxy.app.workers.channel import MAX_UNSENT
 from proxy.errors import LedgerUnavailable
-from proxy.events import RequestFinished, SpendAmount, SpendJudgement, SpendMode, SpendRule, SpendVerdict
-from proxy.spend.observations import MAX_RULES, SpendObservations, judged_write, write_judged
+from proxy.events import RequestFinished
+from proxy.spend.observations import SpendObservations, judged_write
 from proxy.spend.overview import SpendOverview
 from proxy.tokens.delayed_writer import DelayedWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from proxy.app.workers.channel import Channel
-    from proxy.events import Event, RequestKind
+    from proxy.events import Event, RequestKind, SpendJudgement
     from proxy.spend.capability import SpendMemory
     from proxy.spend.judge import DayUse
     from proxy.spend.ledger import DayKey
@@ -42,10 +40,6 @@ _LATEST_DAY: Final = 12 * 3600.0
 _KEPT_PARTS: Final = 4
 """Writes of this replica that were still there at a look, and can be done again nevertheless: another replica may have
 read the document before them, and write it after them."""
-JUDGED: Final = "judged"
-"""The kind of a worker's message that has a judged write."""
-WITHIN: Final = "judged-within"
-"""The kind of a worker's message that has what is counted of a write within its limits: most are."""
 
 
 class SpendObserver:
@@ -70,27 +64,6 @@ class SpendObserver:
     def note_judged(self, kind: RequestKind, path: str, judged: SpendJudgement) -> None:
         """A write is within its limits, and was noted without an event."""
         self._count(kind.client, judged, self._wall())
-
-
-def telling_supervisor(channel: Channel) -> SpendObserver:
-    """The observer that sends judged writes to the supervisor. While that hangs, they are left out."""
-
-    def tell(write: ObservedWrite) -> None:
-        if channel.unsent < MAX_UNSENT:
-            channel.send(JUDGED, write=write_judged(write))
-
-    def count(client: str, judged: SpendJudgement, at: float) -> None:
-        if channel.unsent < MAX_UNSENT:
-            channel.send(WITHIN, client=client, mode=judged.mode, largest=judged.largest[:MAX_RULES], at=at)
-
-    return SpendObserver(tell, count)
-
-
-def read_within(message: Mapping[str, Any]) -> tuple[str, SpendJudgement, float]:
-    """What a message of the kind `WITHIN` has: the client, the judgement and the moment of its write."""
-    largest = tuple(SpendAmount(SpendRule(rule), *rest) for rule, *rest in message["largest"])
-    judged = SpendJudgement(SpendMode(message["mode"]), SpendVerdict.WITHIN, largest=largest)
-    return message["client"], judged, message["at"]
 
 
 class ObservationStore(Protocol):

@@ -13,7 +13,6 @@ from proxy.app.rules import spend_notes
 from proxy.app.server_tls import ServerTls
 from proxy.app.sources import shared_settings
 from proxy.app.telemetry import require_extra
-from proxy.app.workers.worker_group import require_shared_memory
 from proxy.audit import file as audit_file
 from proxy.config import environment
 from proxy.downstream import listener
@@ -52,12 +51,10 @@ def check_start(config: Config) -> StartFindings:
     if config.audit.file is not None:
         file = config.audit.file
         checks.append(lambda: audit_file.check_before_start(file))
-    if config.workers > 1:
-        checks.append(require_shared_memory)
     refusals, notes = [*_failing(checks)], [*spend_notes(config)]
-    for name, address in _addresses(config):
+    for name, address, reuse_port in _addresses(config):
         try:
-            notes.append(listener.check_before_start(name, address))
+            notes.append(listener.check_before_start(name, address, reuse_port=reuse_port))
         except StartupError as error:
             refusals.append(str(error))
     if config.reports is not None and config.reports.named:
@@ -78,10 +75,11 @@ def _failing(checks: list[Callable[[], None]]) -> Iterator[str]:
             yield str(error)
 
 
-def _addresses(config: Config) -> Iterator[tuple[str, Address]]:
-    yield "listen", config.listen
-    yield "admin_listen", config.admin_listen
+def _addresses(config: Config) -> Iterator[tuple[str, Address, bool]]:
+    """Each listener, and whether other replicas may have it, too."""
+    yield "listen", config.listen, config.reuse_port
+    yield "admin_listen", config.admin_listen, False
     if config.invites.listen is not None:
-        yield "invites.listen", config.invites.listen
+        yield "invites.listen", config.invites.listen, False
     if config.intercept.listen is not None:
-        yield "intercept.listen", config.intercept.listen
+        yield "intercept.listen", config.intercept.listen, config.reuse_port

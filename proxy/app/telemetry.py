@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.errors import ConfigurationError
-from proxy.events import RequestFinished
 from proxy.forwarding.tracing import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AsyncExitStack
 
-    from proxy.app.workers.span_forwarder import SpanTaker
     from proxy.config import Config
-    from proxy.events import AttemptEnded, Event, Observer
-    from proxy.observability.metrics import Metrics
+    from proxy.events import Event, Observer
     from proxy.observability.traces import Traces
 
-_NANOSECONDS = 1_000_000_000
 _MISSING = (
     "telemetry.otlp: needs packages that are not installed; install the program as `amazon-ads-proxy[telemetry]` "
     "(docs/how-to/traces.md), or remove telemetry.otlp"
@@ -62,20 +58,5 @@ def require_extra(config: Config) -> None:
 
 
 def tracing_of(config: Config, traces: tuple[Observer, ...]) -> Tracing | None:
-    """What gives requests their spans, if anybody takes them: `traces`, or what forwards them to the supervisor."""
+    """What gives requests their spans, if anybody takes them."""
     return Tracing(traces[0], trusts=config.telemetry.trust_traceparent) if traces else None
-
-
-def spans_of_workers(traces: tuple[Traces, ...], metrics: Metrics) -> SpanTaker | None:
-    """What takes a worker's spans, and when each ended, in nanoseconds: its trace, and the exemplars. The metrics show
-    what becomes of all spans."""
-    if not traces:
-        return None
-    metrics.watch_spans(traces[0].counts)
-
-    def take(event: RequestFinished | AttemptEnded, ended_at: int) -> None:
-        traces[0].take(event, ended_at)
-        if isinstance(event, RequestFinished):
-            metrics.requests.exemplify(event, ended_at / _NANOSECONDS)
-
-    return take

@@ -147,7 +147,8 @@ def run_beside(asked: RunRequest, environ: Mapping[str, str]) -> int:
 
 def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str, str]:
     """The proxy's own: any free ports unless one is asked for, and no more in the terminal than what is amiss. Pure."""
-    variables = {**environ, "ADS_PROXY_LISTEN": asked.listen or ANY_PORT, "ADS_PROXY_ADMIN_LISTEN": ANY_PORT}
+    listeners = {"ADS_PROXY_LISTEN": asked.listen or ANY_PORT, "ADS_PROXY_ADMIN_LISTEN": ANY_PORT}
+    variables = {**environ, **listeners, "ADS_PROXY_REUSE_PORT": "false"}
     if asked.log is None:
         variables.setdefault("ADS_PROXY_LOG__LEVEL", "warning")
     return variables
@@ -156,7 +157,7 @@ def serving_variables(asked: RunRequest, environ: Mapping[str, str]) -> dict[str
 def give_key(config: Config, client: str, key: str) -> Config:
     """The configuration in which this client has this key, for as long as the command runs. Pure.
 
-    Without invitations: that listener needs a program that stays. One process serves one command.
+    Without invitations: that listener needs a program that stays.
     """
     names = [known.name for known in config.clients]
     if client:
@@ -170,7 +171,7 @@ def give_key(config: Config, client: str, key: str) -> Config:
         known.model_copy(update={"key_sha256": digest, "keys": ()}) if known.name == client else known
         for known in config.clients
     ]
-    return config.model_copy(update={"clients": tuple(changed), "invites": type(config.invites)(), "workers": 1})
+    return config.model_copy(update={"clients": tuple(changed), "invites": type(config.invites)()})
 
 
 def intercept(config: Config) -> Config:

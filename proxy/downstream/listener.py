@@ -32,18 +32,20 @@ a quarter of an hour, as the system ends a connection whose peer acknowledges no
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def bind(name: str, address: Address) -> list[socket.socket]:
+def bind(name: str, address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
     """Listening sockets of an address, for a server that takes them.
 
-    They listen at once: two programs can bind one address as long as neither listens. A host name may stand for
-    addresses that this machine does not have (`::1` where there is no IPv6): one that works is enough.
+    They listen at once: two programs can bind one address as long as neither listens. With `reuse_port` other replicas
+    listen there, too, and these sockets do not listen yet: what connects before the program serves is for the others.
+    A host name may stand for addresses that this machine does not have (`::1` where there is no IPv6): one that works
+    is enough.
     """
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:
         for family, where in _addresses(address):
             try:
-                sockets.append(_listening(family, where))
+                sockets.append(_bound(family, where, reuse_port) if reuse_port else _listening(family, where))
             except OSError as error:
                 if error.errno not in _NOT_HERE:
                     raise
@@ -55,11 +57,11 @@ def bind(name: str, address: Address) -> list[socket.socket]:
     except OSError as error:
         for bound in sockets:
             bound.close()
-        raise _explained(name, address, error) from error
+        raise _explained(name, address, error, reuse_port) from error
     return sockets
 
 
-def check_before_start(name: str, address: Address) -> str:
+def check_before_start(name: str, address: Address, *, reuse_port: bool = False) -> str:
     """What may keep a program from listening on an address, empty for nothing. Raises `ListenError` for an address that
     it cannot have on this machine.
 
@@ -70,16 +72,16 @@ def check_before_start(name: str, address: Address) -> str:
     try:
         for family, where in _addresses(address):
             try:
-                _bound(family, where).close()
+                _bound(family, where, reuse_port).close()
                 is_here = True
             except OSError as error:
                 if error.errno not in _NOT_HERE:
-                    return str(_explained(name, address, error))
+                    return str(_explained(name, address, error, reuse_port))
                 missing = error
         if missing is not None and not is_here:
             raise missing
     except OSError as error:
-        raise _explained(name, address, error) from error
+        raise _explained(name, address, error, reuse_port) from error
     return ""
 
 
@@ -105,9 +107,11 @@ def _listening(family: int, where: Any) -> socket.socket:
     return bound
 
 
-def _bound(family: int, where: Any) -> socket.socket:
+def _bound(family: int, where: Any, reuse_port: bool = False) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if reuse_port:
+            _share_port(bound)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # some systems that run Linux programs do not have them
             for option in _KEEPALIVE:  # what is accepted has them, too
@@ -121,11 +125,25 @@ def _bound(family: int, where: Any) -> socket.socket:
     return bound
 
 
-def _explained(name: str, address: Address, error: OSError) -> ListenError:
+def _share_port(bound: socket.socket) -> None:
+    """Let other sockets of this user listen on the same address. Raises `ListenError` where the system cannot."""
+    option = getattr(socket, "SO_REUSEPORT", None)
+    if option is not None:
+        with contextlib.suppress(OSError):
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
+            return
+    raise ListenError(
+        "reuse_port: this system does not let several programs listen on one port (SO_REUSEPORT); remove reuse_port, "
+        "and put a load balancer in front of the replicas."
+    )
+
+
+def _explained(name: str, address: Address, error: OSError, reuse_port: bool = False) -> ListenError:
     variable = f"ADS_PROXY_{name.upper().replace('.', '__')}"
     advice = f"set `{name}` ({variable}) to another address"
     if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
-        return ListenError(f"{name}: {address} is in use by another program; stop that program, or {advice}.")
+        others = "a program without reuse_port, or of another user" if reuse_port else "another program"
+        return ListenError(f"{name}: {address} is in use by {others}; stop that program, or {advice}.")
     if error.errno in (errno.EACCES, errno.EPERM):
         return ListenError(f"{name}: this user may not listen on {address}; use a port from 1024 on, or {advice}.")
     if error.errno in _NOT_HERE or isinstance(error, socket.gaierror):
@@ -136,10 +154,10 @@ def _explained(name: str, address: Address, error: OSError) -> ListenError:
 # --- Takes clients' connections off one listening socket ---------------------------------------------------
 
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
+TAKEN_AT_ONCE = 64
+"""Connections that one turn of the event loop takes; others have theirs in between."""
 _PAUSE = 0.1
 """Seconds without accepting after a failure that nothing helps against."""
-_GIVE_WAY = 0.001
-"""Seconds that a process with fewer connections has to accept the next one; whatever it does, one accepts then."""
 
 
 _LAST_WORDS = 3600.0
@@ -201,13 +219,7 @@ class Acceptor:
         self._close_spare()
 
     def _accept(self) -> None:
-        if self._table.counts.gives_way:
-            self._pause(_GIVE_WAY)
-        else:
-            self._accept_some()
-
-    def _accept_some(self) -> None:
-        for _ in range(self._table.taken_at_once):
+        for _ in range(TAKEN_AT_ONCE):
             try:
                 accepted, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):
@@ -266,16 +278,16 @@ class Acceptor:
             os.close(self._spare)
             self._spare = -1
 
-    def _pause(self, seconds: float = _PAUSE) -> None:
+    def _pause(self) -> None:
         self._loop.remove_reader(self._listening)
-        self._resuming = self._loop.call_later(seconds, self._resume)
+        self._resuming = self._loop.call_later(_PAUSE, self._resume)
 
     def _resume(self) -> None:
         self._resuming = None
         if self._spare < 0:
             self._spare = _spare_file()
         self._loop.add_reader(self._listening, self._accept)
-        self._accept_some()
+        self._accept()
 
 
 def _spare_file() -> int:

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Seconds, bytes and counts of what one connection, and all together, may take; 0 is no limit where documented.
-
-    `max_connections` is for all processes together, `max_connections_here` for this one, by what it may open.
-    """
+    """Seconds, bytes and counts of what one connection, and all together, may take; 0 is no limit where documented."""
 
     header_timeout: float = 10.0
     keepalive_timeout: float = 75.0
@@ -36,7 +33,6 @@ class ConnectionLimits:
     min_body_rate: int = 1024
     max_body_bytes: int = 0
     max_connections: int = 10000
-    max_connections_here: int = 0
     max_connections_per_address: int = 0
     max_pipelined_bytes: int = 131072
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from proxy.net.deadlines import Deadlines
 
 
-TAKEN_AT_ONCE = 64
-"""Connections that one turn of the event loop takes; others have theirs in between."""
 _TOLD = 16
 """Connections beyond the limit that are told so in an answer; what comes beyond these, too, is closed at once."""
 
@@ -51,26 +49,17 @@ class OpenConnection(Protocol):
         """The program ends: answer what runs, or break it if its response has begun."""
 
 
-class AddressCounts(Protocol):
-    """How many connections there are from which address."""
-
-    def enter(self, address: str) -> int:
-        """Count one more connection; returns how many there are now."""
-        ...
-
-    def leave(self, address: str) -> None: ...
-
-
-class LocalAddressCounts:
-    """The connections of this process, counted by address."""
+class AddressCounts:
+    """The connections, counted by address."""
 
     def __init__(self) -> None:
         self._counted: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<LocalAddressCounts: {len(self._counted)} connected>"
+        return f"<AddressCounts: {len(self._counted)} connected>"
 
     def enter(self, address: str) -> int:
+        """Count one more connection; returns how many there are now."""
         self._counted[address] += 1
         return self._counted[address]
 
@@ -80,51 +69,13 @@ class LocalAddressCounts:
             del self._counted[address]
 
 
-class ConnectionCounts(Protocol):
-    """How many connections all processes have that accept from the same sockets."""
-
-    def count(self, opened: int, connected: int) -> tuple[int, int]:
-        """Report how many sockets this process has open, and how many of them are set up; returns the counts of all
-        processes."""
-        ...
-
-    @property
-    def gives_way(self) -> bool:
-        """Whether another process should accept the next connection."""
-        ...
-
-
-class LocalConnectionCounts:
-    """The connection counts of a process that serves alone."""
-
-    gives_way = False
-
-    def __repr__(self) -> str:
-        return "<LocalConnectionCounts>"
-
-    def count(self, opened: int, connected: int) -> tuple[int, int]:
-        return opened, connected
-
-
 class ConnectionTable:
-    """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands.
+    """All open connections. `being_set_up` are those that were accepted and are none yet: TLS shakes hands."""
 
-    `taken_at_once` is how many one turn of the event loop may add; `addresses` and `counts` count connections where
-    several processes do so together.
-    """
-
-    def __init__(
-        self,
-        deadlines: Deadlines,
-        taken_at_once: int = TAKEN_AT_ONCE,
-        addresses: AddressCounts | None = None,
-        counts: ConnectionCounts | None = None,
-    ) -> None:
-        self.taken_at_once = taken_at_once
+    def __init__(self, deadlines: Deadlines) -> None:
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
-        self.addresses = addresses or LocalAddressCounts()
-        self.counts = counts or LocalConnectionCounts()
+        self.addresses = AddressCounts()
         self.being_set_up = 0
         self._ending: dict[OpenConnection, None] = {}
         self._deadlines = deadlines
@@ -144,8 +95,7 @@ class ConnectionTable:
         the rest of its last response.
         """
         self.being_set_up += 1
-        opened, _ = self._count()
-        beyond = _beyond(limits, opened, len(self))
+        beyond = len(self) - limits.max_connections
         waits = (connection for connection in self._ending if not connection.unsent)
         if beyond > 0 and (oldest := next(waits, None)) is not None:
             del self._ending[oldest]
@@ -157,10 +107,6 @@ class ConnectionTable:
 
     def give_slot(self) -> None:
         self.being_set_up -= 1
-        self._count()
-
-    def _count(self) -> tuple[int, int]:
-        return self.counts.count(len(self), len(self.connections))
 
     def note_ending(self, connection: OpenConnection) -> None:
         """A connection says no more, and only waits for its client to close, too."""
@@ -171,8 +117,7 @@ class ConnectionTable:
         self.connections.add(connection)
         from_there = self.addresses.enter(address)
         self._deadlines.add(connection)
-        _, connected = self._count()
-        if _beyond(limits, connected, len(self.connections)) > 0:
+        if len(self.connections) > limits.max_connections:
             return TooManyConnections(
                 "Too many connections are open; close some or try later.", retry_after=1, close=True
             )
@@ -188,7 +133,6 @@ class ConnectionTable:
         self._ending.pop(connection, None)
         self._deadlines.discard(connection)
         self.addresses.leave(address)
-        self._count()
 
     @property
     def unsent(self) -> bool:
@@ -216,8 +160,3 @@ class ConnectionTable:
         for connection in tuple(self.connections):
             connection.end()
         return busy
-
-
-def _beyond(limits: ConnectionLimits, everywhere: int, here: int) -> int:
-    """How many connections are too many, of all processes or of this one."""
-    return max(everywhere - limits.max_connections, here - (limits.max_connections_here or here))

@@ -1,7 +1,7 @@
 """Session ids of the MCP endpoint as clients get them whose advertiser counts: signed, and saying whose and for whom.
 Pure.
 
-The proxy does not keep such a session: their number needs no bound, and every worker and replica with the same
+The proxy does not keep such a session: their number needs no bound, and every replica with the same
 configuration reads them. Whether a request may go on with a session is for `policy` and `routing.mcp_session`.
 """
 

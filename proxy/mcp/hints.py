@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_LISTS = 1024
 """Logins and regions whose tools are remembered: the one that was used longest ago is forgotten beyond that."""
@@ -31,8 +31,6 @@ class ToolHints:
     def __init__(self) -> None:
         self._writers: LRUCache[tuple[str, str], frozenset[str]] = LRUCache(MAX_LISTS)
         self._listed: LRUCache[tuple[str, str], tuple[str, ...]] = LRUCache(MAX_LISTS)
-        self.changed: Callable[[str, str, frozenset[str]], None] = lambda account, region, writers: None
-        """Called with the account, the region and the tools, where these became others here."""
 
     def __repr__(self) -> str:
         return f"<ToolHints of {len(self._writers)} lists>"
@@ -49,8 +47,7 @@ class ToolHints:
         kept = (name for name in before if name not in reads)
         after = frozenset(map(sys.intern, islice((*named, *kept), MAX_TOOLS)))
         if after != before:
-            self.take(account, region, after)
-            self.changed(account, region, after)
+            self._writers[account, region] = after
         return after - before
 
     def listed(self, account: str, region: str) -> tuple[str, ...]:
@@ -61,11 +58,3 @@ class ToolHints:
         """The endpoint listed these tools, on one page or all."""
         every = dict.fromkeys((*map(sys.intern, names), *self.listed(account, region)))
         self._listed[account, region] = tuple(islice(every, MAX_NAMES))
-
-    def take(self, account: str, region: str, writers: Iterable[str]) -> None:
-        """What another process learned."""
-        self._writers[account, region] = frozenset(writers)
-
-    def known(self) -> tuple[tuple[str, str, frozenset[str]], ...]:
-        """Every account and region of which tools are known, with these."""
-        return tuple((*key, writers) for key, writers in self._writers.items())

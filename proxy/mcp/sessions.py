@@ -15,8 +15,6 @@ from proxy.errors import MalformedRequest, NotPermitted
 from proxy.routing.mcp_session import SESSION_ID, McpSession, elsewhere, stated_account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from proxy.forwarding.decision import RequestContext
     from proxy.http1.message import Response
     from proxy.http1.request_fields import RequestFields
@@ -33,8 +31,6 @@ class McpSessions:
 
     def __init__(self) -> None:
         self._known: LRUCache[bytes, McpSession] = LRUCache(MAX_SESSIONS)
-        self.changed: Callable[[bytes, McpSession | None], None] = lambda digest, session: None
-        """Called with what became known here and was not: of a session by its digest, None for one that is over."""
 
     def __repr__(self) -> str:
         return f"<McpSessions: {len(self._known)}>"
@@ -55,29 +51,12 @@ class McpSessions:
         request = context.request
         sent = sent_session_id(request.fields)
         if sent and (response.status == 404 or (request.method == b"DELETE" and response.status < 400)):
-            digest = _digest(sent)
-            if self._known.pop(digest, None) is not None:
-                self.changed(digest, None)
+            self._known.pop(_digest(sent), None)
         elif response.status < 400:
             begun = _begun(response.fields.passing)
             for identifier in {sent, begun} - {b""}:
-                self._keep(_digest(identifier), McpSession(context.client, context.route.account, context.route.region))
-
-    def _keep(self, digest: bytes, session: McpSession) -> None:
-        if self._known.get(digest) != session:
-            self._known[digest] = session
-            self.changed(digest, session)
-
-    def learn(self, digest: bytes, session: McpSession | None) -> None:
-        """What became known to another process."""
-        if session is None:
-            self._known.pop(digest, None)
-        else:
-            self._known[digest] = session
-
-    def known(self) -> Iterable[tuple[bytes, McpSession]]:
-        """Every session that is known, by its digest."""
-        return tuple(self._known.items())
+                session = McpSession(context.client, context.route.account, context.route.region)
+                self._known[_digest(identifier)] = session
 
 
 def account_in_force(fields: RequestFields, route: Route) -> FixedAccount | None:

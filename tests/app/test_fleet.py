@@ -7,12 +7,9 @@ import asyncio
 from cryptography.fernet import MultiFernet
 
 from proxy.access.clients import Budgets
-from proxy.app.fleet import FleetMember, read_token_rate
-from proxy.app.shared_news import SharedNews
+from proxy.app.fleet import FleetMember, read_pause, read_token_rate
 from proxy.errors import StateUnavailable
 from proxy.events import AccountRemoved, StateStoreChanged, TokenUnpersisted
-from proxy.mcp.hints import ToolHints
-from proxy.mcp.sessions import McpSessions
 from proxy.reports.sharing import MadeReport, SharedReports
 from proxy.secret import Secret
 from proxy.tokens.redis_store import RedisFleet
@@ -38,8 +35,7 @@ class Member:
         self.throttles, self.budgets, self.events = Throttles(), Budgets(), EventRecorder()
         self.fleet = RedisFleet(self.connection, cipher or make_cipher([Secret(KEY)]))
         clock = asyncio.get_running_loop().time
-        self.news = SharedNews(self.throttles, McpSessions(), ToolHints())
-        self.member = FleetMember(self.fleet, self.news, self.budgets, self.events, clock)
+        self.member = FleetMember(self.fleet, self.throttles, self.budgets, self.events, clock)
 
     def wait(self, key: ThrottleKey = LIMIT) -> float:
         """For how long a request would be held back."""
@@ -224,3 +220,9 @@ async def test_a_report_that_one_replica_ordered_is_known_to_the_others(server: 
     assert known[0].reports.of_order("order") is None
     for member in members:
         await member.member.stop()
+
+
+def test_what_is_left_of_a_pause_holds_back() -> None:
+    """A pause that is over is none."""
+    assert read_pause({"pause": list(LIMIT), "seconds": 30}, 10.0) == (LIMIT, 20.0)
+    assert read_pause({"pause": list(LIMIT), "seconds": 30}, 30.0) is None

@@ -37,16 +37,6 @@ NOT_TO_SERVE = {
 STORED_IN_FILES = ("cryptography", "proxy.tokens.file_store")
 """Modules for `state.url: file:`."""
 
-NOT_IN_A_WORKER = {
-    **NOT_TO_SERVE,
-    "aiohttp": "a worker's requests to Amazon are its own, and it has no admin listener",
-    "proxy.admin": "the supervisor's process has the admin listener",
-    "proxy.app.program": "the supervisor's parts",
-    "proxy.commands": "people never type a worker's command line",
-    "watchfiles": "the supervisor reads changed files",
-}
-"""The modules that a process of `workers` does not need."""
-
 NOT_BEFORE_CLIENTS_ARE_SERVED = {
     **NOT_TO_SERVE,
     "aiohttp": "a quarter of a start; imported once clients are served",
@@ -134,15 +124,7 @@ def test_clients_are_served_before_the_admin_listener_is_imported(tmp_path: Path
     assert loaded_needlessly(modules, needless) == []
 
 
-def test_a_worker_loads_what_serves_and_nothing_else(tmp_path: Path) -> None:
-    """Each worker pays for its part of the memory and of the start."""
-    code = "import sys; from proxy.app.workers import __main__; print(*sys.modules, file=sys.stderr)"
-    (modules,) = told(tmp_path, code)
-    assert {"proxy.app.workers.worker", "proxy.forwarding.forwarder"} <= set(modules.split())
-    assert loaded_needlessly(modules, NOT_IN_A_WORKER) == []
-
-
-@pytest.mark.parametrize("name", sorted(NOT_IN_A_WORKER | NOT_BEFORE_CLIENTS_ARE_SERVED))
+@pytest.mark.parametrize("name", sorted(NOT_BEFORE_CLIENTS_ARE_SERVED))
 def test_what_is_not_loaded_exists(name: str) -> None:
     """A module that got another name would never be found loaded."""
     assert find_spec(name) is not None

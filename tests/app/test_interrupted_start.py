@@ -19,7 +19,6 @@ from proxy.app.audit import RunOutputs
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, _serve
-from proxy.app.workers.supervisor import Supervisor
 from proxy.config import Config, ReadingMemory, load
 from proxy.downstream.ports import Availability
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
@@ -160,27 +159,3 @@ async def test_before_anybody_is_served_there_is_no_drain(tmp_path: Path, monkey
     running.stop()
     assert await running.ended() == 0
     assert running.told() == []
-
-
-@pytest.mark.parametrize("serving", [0, 1])
-async def test_workers_that_serve_are_drained(serving: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of two serves clients while the other one begins; where none does, there is nothing to wait for."""
-    begun, drained = asyncio.Event(), list[bool]()
-
-    async def begin_for_ever(*_: Any) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    async def drain(_: Supervisor, at_once: asyncio.Event) -> int:
-        drained.append(not at_once.is_set())
-        return 3
-
-    monkeypatch.setattr(Supervisor, "start", begin_for_ever)
-    monkeypatch.setattr(Supervisor, "serving", serving)
-    monkeypatch.setattr(Supervisor, "drain", drain)
-    running = InterruptedStart(tmp_path, monkeypatch, "nothing", workers=2, **ACCOUNT)
-    await begun.wait()
-    running.stop()
-    assert await running.ended() == 0
-    assert drained == [True] * serving
-    assert running.told() == [("drain_started", 0), ("server_stopped", 3)] * serving

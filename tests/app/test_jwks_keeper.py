@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from proxy.access.signing_keys import read_key
 from proxy.access.token_verification import ProviderKeys
 from proxy.app import jwks_keeper
-from proxy.app.jwks_keeper import JwksKeeper, put_keys, read_known, write_known
+from proxy.app.jwks_keeper import JwksKeeper
 from proxy.app.token_checks import TokenChecks
 from proxy.config import Config
 from proxy.config.model.identity_providers import IdentityProviderConfig, JwksSection
@@ -43,10 +41,8 @@ class Bench:
 
     def __init__(self, session: Any) -> None:
         self.now = 1_800_000_000.0
-        self.checks, self.events, self.changes = TokenChecks(), EventRecorder(), list[tuple[str, bool]]()
-        self.keeper = JwksKeeper(
-            self.checks, session, self.events, lambda name, lost: self.changes.append((name, lost)), lambda: self.now
-        )
+        self.checks, self.events, self.changes = TokenChecks(), EventRecorder(), list[bool]()
+        self.keeper = JwksKeeper(self.checks, session, self.events, self.changes.append, lambda: self.now)
 
     def follow(self, *providers: IdentityProviderConfig, outbound: str | None = None) -> None:
         upstream = UpstreamSection(proxy=Secret(outbound) if outbound else None)
@@ -103,7 +99,7 @@ async def test_keys_are_read_at_the_start(server: KeyServer, bench: Bench) -> No
     assert (bench.ids, bench.known.read_at, server.asked) == (["first"], bench.now, ["Bearer of-the-pod"])
     assert bench.events.of(ProviderKeysRead) == [ProviderKeysRead("mesh", 1, ())]
     assert bench.events.of(CounterRaised) == [CounterRaised("identity_provider_reads_total", ("mesh", "success"))]
-    assert bench.changes == [("mesh", False)]
+    assert bench.changes == [False]
     assert bench.keeper.counts() == {"mesh": 1}
     assert repr(bench.keeper) == "<JwksKeeper of mesh>"
     bench.follow()
@@ -122,10 +118,10 @@ async def test_a_rotation_is_found_by_the_first_token_with_the_new_key(server: K
     await asyncio.sleep(0)
     assert len(server.asked) == 1
     await bench.read_again(1)
-    assert (bench.ids, bench.changes[-1]) == (["first", "second"], ("mesh", False))
+    assert (bench.ids, bench.changes[-1]) == (["first", "second"], False)
     server.show(SECOND)
     await bench.read_again()
-    assert (bench.ids, bench.changes[-1]) == (["second"], ("mesh", True))
+    assert (bench.ids, bench.changes[-1]) == (["second"], True)
     await bench.read_again()
     assert [event.keys for event in bench.events.of(ProviderKeysRead)] == [1, 2, 1]
 
@@ -157,7 +153,7 @@ async def test_keys_outlive_a_provider_that_is_wrong(problem: str, server: KeySe
     assert bench.ids == ["first"]
     bench.changes.clear()
     await bench.read_again()
-    assert (bench.ids, bench.changes) == ([], [("mesh", True)])
+    assert (bench.ids, bench.changes) == ([], [True])
     assert bench.events.of(ProviderKeysFailed)[-1].keys == 0
     server.body, server.status = good, 200
     await bench.read_again()
@@ -171,7 +167,7 @@ async def test_keys_do_not_outlive_a_set_without_them(body: str, server: KeyServ
     await bench.keeper.read_first()
     server.body = body
     await bench.read_again()
-    assert (bench.ids, bench.changes[-1]) == ([], ("mesh", True))
+    assert (bench.ids, bench.changes[-1]) == ([], True)
     assert "cannot be used: it has no usable key" in bench.problem
     assert (bench.known.problem, bench.events.of(ProviderKeysFailed)[-1].keys) == (bench.problem, 0)
     await bench.read_again()
@@ -269,7 +265,7 @@ async def test_keys_of_one_issuer_are_never_those_of_another(bench: Bench, tmp_p
         bench.changes.clear()
         path.unlink()
         bench.follow(filed(path).model_copy(update=changes))
-        assert (bench.ids, bench.changes[0]) == ([], ("mesh", True))
+        assert (bench.ids, bench.changes[0]) == ([], True)
         path.write_text(jwks(FIRST))
     bench.follow(filed(path))
     bench.follow()
@@ -298,14 +294,3 @@ async def test_keys_are_read_again_from_time_to_time(
     await settled(lambda: bench.known.problem)
     server.status = 200
     await settled(lambda: not bench.known.problem)
-
-
-def test_another_process_has_the_same_keys() -> None:
-    """They go through JSON, and what is gone is told."""
-    checks = TokenChecks()
-    both = ProviderKeys(tuple(map(read_key, (FIRST.jwk, SECOND.jwk))), 1.0, 2.0, "x")
-    again = read_known(json.loads(json.dumps(write_known(both))))
-    assert again == both
-    assert not put_keys(checks, "mesh", both)
-    assert not put_keys(checks, "mesh", again)
-    assert put_keys(checks, "mesh", ProviderKeys(both.keys[:1], 1.0, 2.0))

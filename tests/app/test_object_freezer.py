@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.app import object_freezer
-from proxy.app.object_freezer import MANY, SLOW, THRESHOLDS, ObjectFreezer, freezing
+from proxy.app.object_freezer import MANY, SLOW, THRESHOLDS, ObjectFreezer
 
 
 class Clock:
@@ -85,15 +85,3 @@ def test_many_objects_that_stay_are_frozen_by_a_real_collection(
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
-
-
-@pytest.mark.parametrize("collects", [True, False])
-def test_what_is_made_to_stay_is_frozen(freezes: list[None], collector: None, collects: bool) -> None:
-    """Nothing is collected meanwhile, and afterwards as before, also if it failed."""
-    (gc.enable if collects else gc.disable)()
-    with pytest.raises(ValueError, match="bad"), freezing():
-        assert not gc.isenabled()
-        assert not freezes
-        raise ValueError("bad")
-    assert gc.isenabled() is collects
-    assert len(freezes) == 1

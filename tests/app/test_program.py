@@ -6,9 +6,6 @@ import asyncio
 import errno
 import io
 import json
-import os
-import shutil
-import signal
 import socket
 import ssl
 import threading
@@ -16,7 +13,7 @@ import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
@@ -25,8 +22,6 @@ from proxy.app.audit import RunOutputs
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, Reloader, compare
-from proxy.app.workers.channel import pack
-from proxy.app.workers.supervisor import Supervisor
 from proxy.audit import stream as audit_stream
 from proxy.audit.file import AuditFile
 from proxy.config import Config, ReadingMemory, load
@@ -37,8 +32,6 @@ from proxy.intercept.capability import Interception
 from proxy.secret import Secret
 from proxy.spend.capability import Spend
 from proxy.tokens.invitation import USED
-from proxy.tokens.token_rejections import TokenUse
-from proxy.tokens.values import AccessToken
 from tests.support import certificates
 from tests.support.patience import PATIENCE, settled
 from tests.support.scraping import scraped
@@ -78,25 +71,6 @@ async def test_what_start_opens_stop_closes() -> None:
     await program.stop()
     assert all(can_be_bound(port) for port in ports)
     assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
-
-
-async def test_a_401_to_the_program_itself_makes_workers_watchful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A named report's 401 counts as in one process: what the workers' clients show of the token is reported from then
-    on."""
-
-    async def begin_none(*_: Any) -> None: ...
-
-    monkeypatch.setattr(Supervisor, "start", begin_none)
-    told: list[bytes] = []
-    monkeypatch.setattr(Supervisor, "send_all", lambda _, packed: told.append(packed))
-    program = Program(configured(workers="2"))
-    try:
-        await program.start()
-        assert pack("watch") not in told
-        await program.tokens.renewed(AccessToken("default", Secret("canary"), 1, 0.0, ""), TokenUse("report", ""))
-        assert told.count(pack("watch")) == 1
-    finally:
-        await program.stop()
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:
@@ -206,42 +180,6 @@ async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_for
         with pytest.raises(StateError):
             await program.apply(new)
         assert program.trusted is None
-    finally:
-        await program.stop()
-
-
-async def test_workers_get_a_configuration_whose_order_broke_since_it_was_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The configuration is in force here, and in each worker that starts: the others may not keep clients that it
-    lacks."""
-    order = tmp_path / "order.json"
-    columns = {"groupBy": ["campaign"], "columns": ["campaignId", "date"]}
-    kind = {
-        "adProduct": "SPONSORED_PRODUCTS",
-        "reportTypeId": "spCampaigns",
-        "timeUnit": "DAILY",
-        "format": "GZIP_JSON",
-    }
-    order.write_text(json.dumps({"configuration": {**kind, **columns}}))
-    report = {"account": "default", "every": "6h", "order": {"file": str(order)}}
-    reports = json.dumps({"named": {"r": report}, "keep": {"dir": str(tmp_path / "kept")}})
-    new, told, program = configured(reports=reports), list[Config](), Program(configured())
-
-    class Workers:
-        async def apply(self, config: Config) -> None:
-            told.append(config)
-
-    async def reconfigure(*_: object, **__: object) -> None:
-        order.write_text("{")
-
-    try:
-        await program.start()
-        monkeypatch.setattr(program.tokens, "reconfigure", reconfigure)
-        monkeypatch.setattr(program, "workers", Workers())
-        with pytest.raises(ConfigurationError, match=r"order\.file"):
-            await program.apply(new)
-        assert told == [program.config] == [new]
     finally:
         await program.stop()
 
@@ -389,10 +327,9 @@ async def certified(port: int, authority: Path, name: str) -> str:
     return str(writer.get_extra_info("peercert")["subjectAltName"][0][1])
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.integration)])
-async def test_a_start_makes_the_authority_and_answers_by_name(tmp_path: Path, workers: str) -> None:
-    """In one process, and in workers; its end is in the metrics."""
-    program = Program(intercepting(tmp_path / "ca", workers=workers))
+async def test_a_start_makes_the_authority_and_answers_by_name(tmp_path: Path) -> None:
+    """Its end is in the metrics."""
+    program = Program(intercepting(tmp_path / "ca"))
     try:
         await program.start()
         assert program.by_name_listening is not None
@@ -405,24 +342,6 @@ async def test_a_start_makes_the_authority_and_answers_by_name(tmp_path: Path, w
         await program.stop()
     with pytest.raises(ConnectionRefusedError):
         await certified(port, roots, "api.amazon.com")
-
-
-@pytest.mark.integration
-async def test_a_worker_that_is_replaced_has_the_authority_whatever_became_of_its_folder(tmp_path: Path) -> None:
-    """The supervisor gives it: else no client would be served any more."""
-    program = Program(intercepting(tmp_path / "ca", workers="2"))
-    try:
-        await program.start()
-        roots = (tmp_path / "ca" / "ca.pem").rename(tmp_path / "roots.pem")
-        shutil.rmtree(tmp_path / "ca")
-        workers = program.workers
-        assert workers is not None and program.by_name_listening is not None
-        for state in workers.states():
-            os.kill(state.pid, signal.SIGKILL)
-        await settled(lambda: [state.restarts for state in workers.states()] == [1, 1] and workers.serving == 2)
-        assert await certified(program.by_name_listening.port, roots, "api.amazon.com") == "api.amazon.com"
-    finally:
-        await program.stop()
 
 
 async def test_a_start_without_a_usable_authority_serves_nobody(tmp_path: Path) -> None:

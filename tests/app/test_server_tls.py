@@ -1,12 +1,11 @@
-"""What of TLS is in force stays so, whatever becomes of its files, and another process has the same."""
+"""What of TLS is in force stays so, whatever becomes of its files."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from cryptography import x509
@@ -74,49 +73,6 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
-def passed(tls: ServerTls) -> Any:
-    return json.loads(json.dumps(tls.to_document()))
-
-
-def take(theirs: ServerTls, ours: ServerTls) -> None:
-    """The signal comes as from another process of the program."""
-    certificate = theirs.take(passed(ours))
-    if certificate is not None:
-        theirs.show(certificate)
-
-
-def test_another_process_has_what_is_in_force_and_not_what_lies_there(files: Files) -> None:
-    """With files that are broken by now: it shows the same certificate, and believes the same authorities."""
-    serial, config = files.write(), files.config()
-    ours, theirs = ServerTls(), ServerTls()
-    ours.begin(config)
-    files.pair.write_text(BROKEN)
-    files.ca_file.write_text(BROKEN)
-    take(theirs, ours)
-    assert files.shown(theirs) == files.shown(ours) == serial
-    assert theirs.authorities.digest == ours.authorities.digest
-    assert theirs.authorities.context is not None
-    assert theirs.authorities.context.cert_store_stats()["x509_ca"] == 1
-
-
-def test_what_a_reload_puts_in_force_reaches_the_other_process(files: Files) -> None:
-    """The context of the other process is a new one only if the certificate is."""
-    config = files.config()
-    ours, theirs = ServerTls(), ServerTls()
-    ours.begin(config)
-    take(theirs, ours)
-    context, serial = theirs.context, files.write()
-    certificate = ours.reread(config)
-    assert certificate is not None
-    ours.show(certificate)
-    take(theirs, ours)
-    assert files.shown(theirs) == serial
-    assert theirs.context is not context
-    context = theirs.context
-    take(theirs, ours)
-    assert theirs.context is context
-
-
 def test_a_certificate_with_another_kind_of_key_replaces_the_one_before(files: Files) -> None:
     """OpenSSL keeps one of each kind, and lets the client choose: the old one would be shown until it has expired."""
     config, tls = files.config(), ServerTls()
@@ -131,41 +87,29 @@ def test_a_certificate_with_another_kind_of_key_replaces_the_one_before(files: F
 
 @pytest.mark.parametrize("name", ["pair", "ca_file"])
 def test_a_broken_file_changes_nothing(files: Files, name: str) -> None:
-    """The reload is refused, and the content in force is passed on as before."""
+    """The reload is refused, and what was in force stays so."""
     config = files.config()
     tls = ServerTls()
     tls.begin(config)
-    before, serial = passed(tls), files.shown(tls)
+    before, serial = (tls.certificate, tls.authorities.pem), files.shown(tls)
     getattr(files, name).write_text(BROKEN)
     with pytest.raises((ListenError, ConfigurationError)):
         tls.reread(config)
-    assert passed(tls) == before
+    assert (tls.certificate, tls.authorities.pem) == before
     assert files.shown(tls) == serial
 
 
-async def test_connections_to_amazon_believe_whom_the_process_was_told_to_believe(files: Files) -> None:
-    """A worker that starts again after its file was broken serves on, as the others do."""
-    config = files.config()
-    ours, theirs = ServerTls(), ServerTls()
-    ours.begin(config)
+async def test_connections_to_amazon_believe_the_authorities_that_were_read(files: Files) -> None:
+    """Whatever became of the file by then."""
+    config, tls = files.config(), ServerTls()
+    tls.begin(config)
     files.ca_file.write_text(BROKEN)
-    take(theirs, ours)
     table = make_routing_table(config, EmptyDirectory())
-    rules = make_rules(
-        config, table, make_clients(config, b"key", Budgets()), authorities=theirs.authorities, demo=False
-    )
+    rules = make_rules(config, table, make_clients(config, b"key", Budgets()), authorities=tls.authorities, demo=False)
     loop = asyncio.get_running_loop()
     pools = Pools(Deadlines(loop), Names())
     pools.apply(rules.pool_settings, rules.endpoints)
-    assert pools._dialer._context is theirs.authorities.context
-
-
-def test_without_files_there_is_nothing_to_hand_on() -> None:
-    """A listener without TLS, and the system's authorities."""
-    ours, theirs = ServerTls(), ServerTls()
-    take(theirs, ours)
-    assert (theirs.context, theirs.authorities.context) == (None, None)
-    assert repr(theirs) == "<ServerTls: no certificate, <Authorities: the system>>"
+    assert pools._dialer._context is tls.authorities.context
 
 
 def test_the_end_of_a_certificate_is_that_of_the_first_in_its_file(tmp_path: Path) -> None:
@@ -250,18 +194,6 @@ def test_a_handshake_that_began_under_other_demands_is_dropped(files: Files) -> 
     assert not show(other)
     assert tls.authorities_of(first) is None
     assert tls.authorities_of(cast(asyncio.BaseTransport, Opened(None))) is None
-
-
-def test_another_process_demands_the_same_certificates(files: Files) -> None:
-    """By the same authorities, and with the same need of one."""
-    issuer = Issuer(files.pair.parent)
-    for client_auth, mode in ((None, ssl.CERT_REQUIRED), ("optional", ssl.CERT_OPTIONAL)):
-        ours, theirs = ServerTls(), ServerTls()
-        section = TlsSection(cert=files.pair, key=files.pair, client_ca=issuer.file, client_auth=client_auth)
-        ours.show(ServerCertificate.read(section))
-        take(theirs, ours)
-        assert theirs.context is not None
-        assert (theirs.context.verify_mode, theirs.trusted_clients) == (mode, ours.trusted_clients)
 
 
 def test_a_file_without_an_authority_is_told(files: Files) -> None:

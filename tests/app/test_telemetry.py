@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from proxy.app.program import Program
-from proxy.app.telemetry import open_traces, spans_of_workers, tracing_of
+from proxy.app.telemetry import open_traces, tracing_of
 from proxy.commands.check import check_accounts
 from proxy.config import Config
 from proxy.errors import ConfigurationError
-from proxy.events import CounterRaised
-from proxy.observability.metrics import Metrics
 from tests.app.test_program import configured
-from tests.observability.test_traces import ATTEMPT, SERVED
 from tests.support.programs import ROOT
-from tests.support.scraping import scraped
 
 RECEIVER = "http://127.0.0.1:9/v1/traces"
 
@@ -72,25 +65,3 @@ def test_off_there_is_nothing() -> None:
     config = configured()
     assert open_traces(lambda: config, lambda event: None, str, AsyncExitStack()) == ()
     assert tracing_of(config, ()) is None
-
-
-def test_spans_of_workers_are_sent_and_stand_for_their_buckets() -> None:
-    """An attempt is a span, and a request an exemplar as well; all are counted, and with traces off no code takes
-    them."""
-    taken: list[tuple[object, int]] = []
-    metrics = Metrics("1")
-    counts = {"made": 7, "sent": 4, "refused": 1}
-    traces: Any = SimpleNamespace(take=lambda *what: taken.append(what), counts=lambda: counts)
-    take = spans_of_workers((traces,), metrics)
-    assert take is not None
-    take(ATTEMPT, 5)
-    assert b"trace_id" not in scraped(metrics, "application/openmetrics-text")
-    take(SERVED, 6_500_000_000)
-    assert taken == [(ATTEMPT, 5), (SERVED, 6_500_000_000)]
-    assert b'{span_id="0000000000000001",trace_id="00000000000000000000000000000abc"} 0.5 6.5' in (
-        scraped(metrics, "application/openmetrics-text")
-    )
-    metrics.observe(CounterRaised("trace_spans_total", ("dropped",), 2))
-    shown = re.findall(r'trace_spans_total{result="(\w+)"} (\S+)', scraped(metrics, "").decode())
-    assert dict(shown) == {"made": "7.0", "sent": "4.0", "refused": "1.0", "dropped": "2.0"}
-    assert spans_of_workers((), metrics) is None

@@ -57,12 +57,11 @@ def test_every_limit_of_the_configuration_is_wired() -> None:
     assert arrived == wanted
 
 
-@pytest.mark.parametrize(("workers", "accepted"), [(1, "300"), (2, "600"), (4, "")])
-def test_too_low_a_limit_of_open_files_is_noted(workers: int, accepted: str) -> None:
-    """Each worker has its own limit: together they accept as many times the connections."""
-    config = load(None, {**ENVIRONMENT, "ADS_PROXY_WORKERS": str(workers), "ADS_PROXY_LIMITS__MAX_CONNECTIONS": "1000"})
-    notes = connection_notes(config, 300)
-    assert [f"accepts {accepted} client connections" in note for note in notes] == ([True] if accepted else [])
+def test_too_low_a_limit_of_open_files_is_noted() -> None:
+    """The note says how many connections it allows; a limit that is high enough is no news."""
+    config = load(None, {**ENVIRONMENT, "ADS_PROXY_LIMITS__MAX_CONNECTIONS": "1000"})
+    assert [("accepts 300 client connections" in note) for note in connection_notes(config, 300)] == [True]
+    assert connection_notes(config, 1000) == connection_notes(config, 0) == ()
 
 
 @pytest.mark.parametrize(("variable", "is_another"), [("CLIENT_ID", True), ("REFRESH_TOKEN", True), ("REGION", False)])
@@ -116,7 +115,7 @@ def test_the_rules_of_a_process_are_made_from_the_configuration_and_what_outlive
     sources = RuleSources(EmptyDirectory(), Budgets(), KeyUses(), Authorities(), max_connections=7)
     rules = rules_of(config, sources)
     assert [*rules.table.accounts] == ["default"]
-    assert rules.connection_limits.max_connections_here == 7
+    assert rules.connection_limits.max_connections == 7
     other = load(None, {**ENVIRONMENT, "AMAZON_ADS_CLIENT_SECRET": "amzn1.oa2-cs.v1.y"})
     assert signing_key(config) == signing_key(load(None, ENVIRONMENT)) != signing_key(other)
 

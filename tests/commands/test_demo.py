@@ -96,9 +96,7 @@ def demo() -> Iterator[tuple[Any, str]]:
 def begun_demo(admin: str = ANY, **environ: str) -> ReadyProcess:
     """A demo whose clients' port is one that the system chooses."""
     arguments = ("demo", "--listen", ANY, "--admin-listen", admin)
-    return ReadyProcess(
-        "proxy", *arguments, open_files=None, has_workers=False, ADS_PROXY_LOG__FORMAT="json", **environ
-    )
+    return ReadyProcess("proxy", *arguments, open_files=None, ADS_PROXY_LOG__FORMAT="json", **environ)
 
 
 def shown(pattern: str, banner: str) -> str:

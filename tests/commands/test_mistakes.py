@@ -115,7 +115,11 @@ MISTAKES = (
         "admin_listen: is the address of listen too",
         environ={**ONE, "ADS_PROXY_ADMIN_LISTEN": "127.0.0.1:8080"},
     ),
-    Mistake("no worker", "workers: is out of range; it must be at least 1", environ={**ONE, "ADS_PROXY_WORKERS": "0"}),
+    Mistake(
+        "several workers",
+        "ADS_PROXY_WORKERS can only be 1: one program is one process now; for more cores run several replicas",
+        environ={**ONE, "ADS_PROXY_WORKERS": "4"},
+    ),
     Mistake(
         "Redis without a key",
         "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key",

@@ -197,5 +197,6 @@ def test_the_proxy_takes_any_ports_and_is_quiet() -> None:
     quiet = serving_variables(RunRequest(("x",)), {"ADS_PROXY_LISTEN": "0.0.0.0:8080"})
     assert quiet["ADS_PROXY_LISTEN"] == quiet["ADS_PROXY_ADMIN_LISTEN"] == "127.0.0.1:0"
     assert quiet["ADS_PROXY_LOG__LEVEL"] == "warning"
+    assert quiet["ADS_PROXY_REUSE_PORT"] == "false"
     assert serving_variables(RunRequest(("x",), listen="127.0.0.1:9"), {})["ADS_PROXY_LISTEN"] == "127.0.0.1:9"
     assert serving_variables(RunRequest(("x",)), {"ADS_PROXY_LOG__LEVEL": "debug"})["ADS_PROXY_LOG__LEVEL"] == "debug"

@@ -118,7 +118,7 @@ def test_names_and_patterns_start_at_the_main_file(folder: Path, patterns: str, 
 
 def test_a_variable_names_the_files(folder: Path) -> None:
     """The key has a variable as every other key has."""
-    (folder / "proxy.yaml").write_text("workers: 1\n")
+    (folder / "proxy.yaml").write_text("rewrite_locations: true\n")
     put(folder, "a.yaml", "acme")
     assert set(read(folder, environ={"ADS_PROXY_ACCOUNTS_FROM": "accounts.d/*.yaml"}).accounts) == {"acme"}
 
@@ -176,13 +176,13 @@ def test_a_bad_file_is_reported_by_name_at_the_start(folder: Path, text: str, pr
 
 def test_all_bad_files_are_reported_together(folder: Path) -> None:
     """The main file's problems are among them."""
-    (folder / "proxy.yaml").write_text(f"{MAIN}workers: none\naccounts: {{c: {{client_id: x, client_secret: s}}}}\n")
+    (folder / "proxy.yaml").write_text(f"{MAIN}tls: none\naccounts: {{c: {{client_id: x, client_secret: s}}}}\n")
     put(folder, "a.yaml", text="- a")
     put(folder, "b.yaml", text="- b")
     assert [told.partition(": ")[0] for told in problems_of(folder)] == [
         str(folder / "accounts.d" / "a.yaml"),
         str(folder / "accounts.d" / "b.yaml"),
-        "workers",
+        "tls",
     ]
 
 
@@ -318,9 +318,9 @@ def test_a_bad_main_file_is_refused_as_a_whole(folder: Path) -> None:
     """What it says of the other files cannot be relied on."""
     put(folder, "a.yaml", "acme")
     running = read(folder)
-    (folder / "proxy.yaml").write_text(f"{MAIN}workers: none\n")
+    (folder / "proxy.yaml").write_text(f"{MAIN}tls: none\n")
     put(folder, "b.yaml", "globex")
-    with pytest.raises(ConfigurationError, match="workers"):
+    with pytest.raises(ConfigurationError, match="tls"):
         read(folder, running)
 
 

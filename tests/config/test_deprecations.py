@@ -146,3 +146,36 @@ def test_fast_path_in_the_environment_is_noted_by_its_variable(tmp_path: Path) -
     assert config.remarks == (
         "ADS_PROXY_FAST_PATH is deprecated since 0.2, and accepted until 1.0: it has no effect; remove it.",
     )
+
+
+@pytest.mark.parametrize("value", ["1", "'1'", ""])
+def test_one_worker_is_accepted_and_noted(tmp_path: Path, value: str) -> None:
+    """The configuration is the same as without the key; the note names the only value, and what replaces others."""
+    without = load(write(tmp_path, ACCOUNT), {})
+    config = load(write(tmp_path, f"{ACCOUNT}workers: {value}\n"), {})
+    assert config.model_dump() == without.model_dump()
+    (note,) = config.remarks
+    assert note.startswith("workers: is deprecated since 0.3, and accepted until 1.0: it has no effect; remove it. ")
+    (note,) = load(write(tmp_path, ACCOUNT), {"ADS_PROXY_WORKERS": " 1"}).remarks
+    assert note.startswith("ADS_PROXY_WORKERS is deprecated since 0.3")
+
+
+@pytest.mark.parametrize("value", ["2", "64", "0", "many", "true", "1.0", "[1]", "{}"])
+def test_any_other_number_of_workers_is_an_error_that_says_what_replaces_it(tmp_path: Path, value: str) -> None:
+    """One sentence, with the keys to set and the page; at a reload too, which keeps the running configuration."""
+    running = load(write(tmp_path, ACCOUNT), {})
+    path = write(tmp_path, f"{ACCOUNT}workers: {value}\n")
+    told = (
+        "workers: can only be 1: one program is one process now; for more cores run several replicas on one address "
+        "with `reuse_port: true` and a shared `state.url` (docs/how-to/more-than-one-core.md)"
+    )
+    assert problems_of(path, {}) == (told,)
+    with pytest.raises(ConfigurationError) as refused:
+        load(path, {}, running=running)
+    assert refused.value.problems == (told,)
+
+
+def test_a_file_that_names_several_workers_is_refused_unread(tmp_path: Path) -> None:
+    """Whatever is in it: the variable itself is the mistake."""
+    (told,) = problems_of(write(tmp_path, ACCOUNT), {"ADS_PROXY_WORKERS_FILE": "/nowhere"})
+    assert told.startswith("ADS_PROXY_WORKERS_FILE can only be 1: ")

@@ -247,7 +247,7 @@ routes: {short: {account: acm}}
 log: {levle: info}
 drain: {timeout: -1}
 """,
-        {"ADS_PROXY_WORKERS": "0"},
+        {"ADS_PROXY_UPSTREAM__MAX_CONNECTIONS": "0"},
     )
     text = "\n".join(told)
     assert "accounts.acme: is there twice, in lines 5 and 6; keep one" in told
@@ -259,7 +259,10 @@ drain: {timeout: -1}
     assert "acounts: unknown key; did you mean 'accounts'? (line 3)" in told
     assert "log.levle: unknown key; did you mean 'level'? (line 9)" in told
     assert "drain.timeout: is out of range; it must be at least 0 (line 10)" in told
-    assert "workers: is out of range; it must be at least 1 (from ADS_PROXY_WORKERS)" in told
+    assert (
+        "upstream.max_connections: is out of range; it must be at least 1 (from ADS_PROXY_UPSTREAM__MAX_CONNECTIONS)"
+        in told
+    )
     assert "routes.short.account: unknown account; did you mean 'acme'?" in told
     assert "clients[0].accounts[0]: unknown account; did you mean 'acme'?" in told
     assert "clients[0].key_sha256: must be the 64 hexadecimal digits" in text

@@ -69,8 +69,24 @@ from tests.config.test_file import ACCOUNT, problems_of
             "state: {url: 'redis://h/1', key: 0123456789abcdef}\nintercept: {enabled: true}",
             "intercept.ca_dir: is missing; name a directory that outlives restarts",
         ),
-        ("workers: many", "workers: must be a whole number, not a text"),
-        ("workers: 65", "workers: is out of range; it must be at most 64"),
+        (
+            "reuse_port: true",
+            "reuse_port: needs a state.url that all replicas share, such as redis://HOST:6379/0; with a file or memory",
+        ),
+        ("reuse_port: true\nstate: {url: 'memory:'}", "reuse_port: needs a state.url that all replicas share"),
+        ("reuse_port: true\nstate: {url: 'file:/x'}", "reuse_port: needs a state.url that all replicas share"),
+        (
+            "reuse_port: 'yes'\nstate: {url: 'redis://h/1', key: 0123456789abcdef}\nlisten: 127.0.0.1:0",
+            "listen: has port 0, and each replica would get a port of its own; with reuse_port, name a port",
+        ),
+        (
+            "reuse_port: true\nstate: {url: 'redis://h/1', key: 0123456789abcdef}\n"
+            "intercept: {enabled: true, ca_dir: /ca, listen: '127.0.0.1:0'}",
+            "intercept.listen: has port 0, and each replica would get a port of its own; with reuse_port, name a port",
+        ),
+        ("upstream: {max_connections: many}", "upstream.max_connections: must be a whole number, not a text"),
+        ("workers: 2", "workers: can only be 1: one program is one process now; for more cores run several replicas"),
+        ("workers: many", "workers: can only be 1: "),
         ("rewrite_locations: maybe", "rewrite_locations: must be true or false, not a text"),
         ("log: json", "log: must hold keys, not a text"),
         ("log: {format: xml}", "log.format: is not one of auto, json, console"),

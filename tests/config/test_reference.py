@@ -91,7 +91,7 @@ def test_what_the_example_comments_out_is_valid_too(tmp_path: Path) -> None:
     text = in_force(filled_in())
     values = yaml.safe_load(text)
     top = {option.key for option in options() if not option.section and (option.key,) not in DEPRECATIONS}
-    assert top <= {*values, "workers"}
+    assert top <= {*values}
     assert {option.section for option in options() if "." not in option.section and "[" not in option.section} <= {
         "",
         *values,

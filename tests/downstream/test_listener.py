@@ -127,6 +127,36 @@ def test_each_failure_is_a_sentence_that_names_the_key(
     assert "ADS_PROXY_ADMIN_LISTEN" in str(caught.value)
 
 
+def test_replicas_listen_on_one_address() -> None:
+    """Whoever does not listen yet gets no connection; a program that does not share its port gets none at all."""
+    first = bind("listen", Address("127.0.0.1", free_port()), reuse_port=True)
+    address = Address(*first[0].getsockname())
+    second = bind("listen", address, reuse_port=True)
+    try:
+        first[0].listen()
+        for _ in range(20):
+            socket.create_connection((address.host, address.port), 5).close()
+            first[0].accept()[0].close()
+        assert listener.check_before_start("listen", address, reuse_port=True) == ""
+        assert "in use by another program; " in listener.check_before_start("listen", address)
+        with pytest.raises(ListenError, match="in use by another program; "):
+            bind("listen", address)
+    finally:
+        close([*first, *second])
+    with socket.create_server((address.host, address.port)), pytest.raises(ListenError, match="without reuse_port, or"):
+        bind("listen", address, reuse_port=True)
+
+
+@pytest.mark.parametrize("option", [None, 9999])
+def test_a_system_whose_ports_cannot_be_shared_is_told(monkeypatch: pytest.MonkeyPatch, option: int | None) -> None:
+    """It has no such option, or does not take it: no start does without it silently."""
+    monkeypatch.setattr(socket, "SO_REUSEPORT", option)
+    with pytest.raises(ListenError, match="reuse_port: this system does not let several programs listen on one port"):
+        bind("listen", Address("127.0.0.1", free_port()), reuse_port=True)
+    with pytest.raises(ListenError, match="reuse_port: this system"):
+        listener.check_before_start("listen", Address("127.0.0.1", free_port()), reuse_port=True)
+
+
 class Listening(socket.socket):
     """A listening socket whose next `accept`s fail as told."""
 

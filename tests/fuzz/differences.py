@@ -160,8 +160,7 @@ class Bench(MemoryBench):
 
     def forget_sessions(self) -> None:
         """End all sessions of MCP: what the proxy knows of them is meant to change what it does."""
-        for digest, _session in self.sessions.known():
-            self.sessions.learn(digest, None)
+        self.sessions._known.clear()
 
     async def settle(self, clients: list[End]) -> None:
         """Let everything go on until nothing moves any more."""

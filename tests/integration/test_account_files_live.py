@@ -35,11 +35,10 @@ def until_served(running: Serving, account: str, status: int = 200) -> None:
     running.until(lambda: running.get(f"/@{account}/v2/profiles")[0] == status)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_files_of_accounts_come_change_and_go(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
-    """Each without a restart, with and without workers."""
+def test_files_of_accounts_come_change_and_go(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """Each without a restart."""
     put(tmp_path, "a.yaml", amazon, "acme")
-    configuration = amazon.configuration(accounts={}, accounts_from=["accounts.d/*.yaml"], workers=workers)
+    configuration = amazon.configuration(accounts={}, accounts_from=["accounts.d/*.yaml"])
     with serving(tmp_path, configuration) as running:
         running.until_ready()
         until_served(running, "acme")

@@ -9,9 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import re
-import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -216,19 +214,6 @@ def test_a_write_that_waits_for_a_person_fires_until_it_is_decided(amazon: Simul
         running.until(lambda: running.metric("approvals", client="agent", state="pending") == 0)
         watch.scrape()
         assert watch.firing("31m") == set()
-
-
-def test_workers_that_end_again_and_again_fire(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Three are killed one after another; two are no alert yet."""
-    with serving(tmp_path, amazon.configuration(workers=2)) as running:
-        running.until_listed()
-        watch = Watch(running, tmp_path)
-        watch.scrape()
-        for kill, firing in enumerate((set(), set(), {"AdsProxyWorkersRestarting"})):
-            os.kill(running.events("worker_started")[-1]["pid"], signal.SIGKILL)
-            running.told("worker_started", 2 + kill + 1)
-            watch.scrape()
-            assert watch.firing("30s") - SLOW == firing
 
 
 def test_a_proxy_that_adds_much_fires(amazon: SimulatedAmazon, tmp_path: Path) -> None:

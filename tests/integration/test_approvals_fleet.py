@@ -1,4 +1,4 @@
-"""One approval passes one write over workers and replicas with one Valkey, whatever becomes of the store."""
+"""One approval passes one write over replicas with one Valkey, whatever becomes of the store."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Fleet:
-    """Two replicas with two workers each."""
+    """Two replicas."""
 
     def __init__(self, amazon: SimulatedAmazon, replicas: list[Serving]) -> None:
         self.amazon, self.replicas = amazon, replicas
@@ -123,19 +123,18 @@ def fleet(amazon: SimulatedAmazon, store: RedisServer, tmp_path: Path) -> Iterat
     }
     approvers = [{"name": "anna", "keys": [{"sha256": digest_of(APPROVER)}]}]
     settings = amazon.configuration(
-        workers=2, clients=[client], approvals={"approvers": approvers}, state={"url": store.url, "key": STATE_KEY}
+        clients=[client], approvals={"approvers": approvers}, state={"url": store.url, "key": STATE_KEY}
     )
     with contextlib.ExitStack() as opened:
         replicas = [opened.enter_context(serving(tmp_path / f"{name}.yaml", settings)) for name in ("one", "two")]
         for each in replicas:
             each.until_ready()
             each.until_listed()
-            each.until(lambda each=each: each.metric("workers", state="serving") == 2)
         yield Fleet(amazon, replicas)
 
 
 async def test_of_a_hundred_writes_at_once_one_passes(fleet: Fleet) -> None:
-    """To both replicas and all workers; the others ask again, for one other approval."""
+    """To both replicas; the others ask again, for one other approval."""
     asked = await fleet.send("a")
     assert asked[403]
     assert asked[403] + asked[503] == AT_ONCE  # on a busy machine, the store is too slow for some

@@ -42,15 +42,13 @@ def counts(running: Serving) -> dict[str, float]:
     return {state: running.metric("approvals", client="agent", state=state) for state in STATES}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_becomes_of_approvals_is_seen_everywhere(tmp_path: Path, workers: int) -> None:
+def test_what_becomes_of_approvals_is_seen_everywhere(tmp_path: Path) -> None:
     """One write is approved and sent, one is denied, one is void when the limits change."""
     path, received = tmp_path / "audit.jsonl", Received()
     with simulated_amazon() as amazon, receiver(received) as hook:
         settings = amazon.configuration(
             audit={"file": str(path)},
             log={"format": "json", "level": "info"},
-            workers=workers,
             clients=[CLIENT],
             approvals=APPROVALS,
             state={"url": f"file:{tmp_path / 'state'}"},

@@ -211,8 +211,8 @@ def test_a_reload_without_an_approver_is_refused(proxy: Proxy, amazon: Simulated
 
 
 def test_what_waits_is_there_after_a_restart(tmp_path: Path, amazon: SimulatedAmazon) -> None:
-    """The same id for the same write, and it can be approved then; several workers pass it once."""
-    written = configuration(amazon, tmp_path, workers=2)
+    """The same id for the same write, and it can be approved then, and passes once."""
+    written = configuration(amazon, tmp_path)
     profile = amazon.facts["profiles"]["na"][0]
     with serving(tmp_path, written) as running:
         identifier = ready(Proxy(running, tmp_path, profile)).ask()

@@ -65,15 +65,14 @@ def whole(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_stop_lets_tunnels_end(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+def test_a_stop_lets_tunnels_end(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """A request inside is answered, idle and half-open tunnels are closed, and the program ends in good time."""
     amazon.fault({"delay": LONG}, path="/sim/slow")
     drain = {"timeout": 2 * PATIENCE}
     upstream = {"response_timeout": LONG}
     limits = {"header_timeout": LONG}
     with (
-        intercepting(amazon, tmp_path, workers=workers, drain=drain, upstream=upstream, limits=limits) as running,
+        intercepting(amazon, tmp_path, drain=drain, upstream=upstream, limits=limits) as running,
         tunnel(running, tmp_path / "ca") as busy,
         tunnel(running, tmp_path / "ca") as idle,
         half_open(running) as half,
@@ -95,10 +94,9 @@ def test_a_stop_lets_tunnels_end(amazon: SimulatedAmazon, tmp_path: Path, worker
         assert not running.events("defect_met")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_half_open_tunnels_leave_the_others_room(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+def test_half_open_tunnels_leave_the_others_room(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Hundreds of them count as connections; requests are served meanwhile, and all end with the time of a head."""
-    with intercepting(amazon, tmp_path, workers=workers, limits={"header_timeout": 3}) as running:
+    with intercepting(amazon, tmp_path, limits={"header_timeout": 3}) as running:
         clients = [half_open(running) for _ in range(400)]
         try:
             assert running.get("/v2/profiles")[0] == 200

@@ -249,12 +249,11 @@ def send(running: Serving, method: str, path: str, profile: str, body: dict[str,
         return answer.status, json.loads(answer.read())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_was_changed_and_what_became_of_it(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+def test_what_was_changed_and_what_became_of_it(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """A write of which an item failed is partial, and names its objects; `audit show` finds it by one of them."""
     path = tmp_path / "audit.jsonl"
     audit = {"file": str(path), "objects": True, "values": ["state"]}
-    settings = amazon.configuration(audit=audit, log={"format": "json", "level": "info"}, workers=workers)
+    settings = amazon.configuration(audit=audit, log={"format": "json", "level": "info"})
     with serving(tmp_path, settings) as running:
         running.until(lambda: running.get("/v2/profiles")[0] == 200)
         profile = str(json.loads(running.get("/v2/profiles")[1])[0]["profileId"])

@@ -1,4 +1,4 @@
-"""Clients with certificates, against the running program and its workers: by Python's ssl, by curl and by openssl."""
+"""Clients with certificates, against the running program: by Python's ssl, by curl and by openssl."""
 
 from __future__ import annotations
 
@@ -156,9 +156,9 @@ def test_a_key_next_to_a_certificate_is_one_of_the_same_client(start: Start, fie
         assert {line["client"] for line in mesh.running.told("request", 9, status=200)} == {"both", "mesh"}
 
 
-def test_a_removed_client_is_refused_on_its_open_connections_in_every_worker(start: Start) -> None:
+def test_a_removed_client_is_refused_on_its_open_connections(start: Start) -> None:
     """With the next request; a change of its permissions and a client that takes over the name take effect likewise."""
-    with start.mesh(workers=2) as mesh, contextlib.ExitStack() as opened:
+    with start.mesh() as mesh, contextlib.ExitStack() as opened:
         clients = [opened.enter_context(mesh.connect(mesh.issue(MESH))) for _ in range(8)]
         assert {client.ask()[0] for client in clients for _ in range(3)} == {200}
         mesh.reload(1, clients=[{"name": "mesh", "certificate": {"san": MESH}, "methods": ["POST"]}])
@@ -171,10 +171,10 @@ def test_a_removed_client_is_refused_on_its_open_connections_in_every_worker(sta
         assert {client.ask()[1]["type"].rpartition(":")[2] for client in clients} == {"certificate-rejected"}
 
 
-def test_authorities_change_without_a_restart_in_every_worker(start: Start) -> None:
+def test_authorities_change_without_a_restart(start: Start) -> None:
     """An added one leaves open connections alone. A removed one ends them, and is not accepted again."""
     second = Issuer(start.folder, "second")
-    with start.mesh(workers=2) as mesh, contextlib.ExitStack() as opened:
+    with start.mesh() as mesh, contextlib.ExitStack() as opened:
         old, new = mesh.issue(MESH), second.issue(MESH)
         kept = [opened.enter_context(mesh.connect(old)) for _ in range(8)]
         assert {client.ask()[0] for client in kept} == {200}
@@ -325,11 +325,10 @@ def test_curl_and_openssl_are_served(start: Start) -> None:
         assert b"HTTP/1.1 200 OK" in said.stdout
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_tunnel_belongs_to_the_certificate_of_its_connection(start: Start, workers: int) -> None:
+def test_a_tunnel_belongs_to_the_certificate_of_its_connection(start: Start) -> None:
     """HTTPS_PROXY needs no key then. A key of another client is refused, and a certificate of no client needs a key."""
     intercept = {"enabled": True, "ca_dir": str(start.folder / "ca")}
-    with start.mesh("optional", workers=workers, intercept=intercept) as mesh:
+    with start.mesh("optional", intercept=intercept) as mesh:
         program, authority = require_program("curl"), start.folder / "ca" / "ca.pem"
         command = f"-sS --proxy-cacert {mesh.server} --cacert {authority} -o {os.devnull}".split()
 

@@ -81,7 +81,6 @@ def test_a_phone_has_a_menu(browser: webdriver.Chrome, tmp_path: Path) -> None:
         headings = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "main h2") if each.is_displayed()]
         assert names == headings
         assert {"Accounts", "What failed?", "Last requests"} <= set(names)
-        assert "Workers" not in names
         console.picture("b-menu")
         assert serious(browser) == []
         console.press("#menu-parts a", "Last requests")

@@ -45,10 +45,9 @@ def curl(running: Serving, folder: Path, url: str, *options: str) -> tuple[int, 
     return int(status), body
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_curl_logs_in_lists_and_is_told_apart_by_name(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+def test_curl_logs_in_lists_and_is_told_apart_by_name(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Unchanged addresses: the login ends here, each region's host leads to its region, and other names fail."""
-    with serving(tmp_path, configuration(amazon, tmp_path, workers=workers)) as running:
+    with serving(tmp_path, configuration(amazon, tmp_path)) as running:
         running.until_listed()
         form = "grant_type=refresh_token&client_id=x&client_secret=y&refresh_token=acme"
         status, body = curl(running, tmp_path, f"https://{LOGIN}/auth/o2/token", "--data", form)
@@ -65,13 +64,10 @@ def test_curl_logs_in_lists_and_is_told_apart_by_name(amazon: SimulatedAmazon, t
         assert loaded["file"] == str(tmp_path / "ca" / "ca.pem")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_each_request_needs_a_key_where_clients_are_configured(
-    amazon: SimulatedAmazon, tmp_path: Path, workers: int
-) -> None:
+def test_each_request_needs_a_key_where_clients_are_configured(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """Names in a hosts file identify nobody."""
     clients = [{"name": "agent", "keys": [{"sha256": hashlib.sha256(KEY.encode()).hexdigest()}]}]
-    with serving(tmp_path, configuration(amazon, tmp_path, workers=workers, clients=clients)) as running:
+    with serving(tmp_path, configuration(amazon, tmp_path, clients=clients)) as running:
         running.until_ready()
         assert curl(running, tmp_path, f"https://{NA}/v2/profiles")[0] == 401
         keyed = ("--header", f"X-Ads-Proxy-Key: {KEY}")
@@ -82,10 +78,9 @@ def test_each_request_needs_a_key_where_clients_are_configured(
         assert curl(running, tmp_path, f"https://{NA}/v2/profiles", *placeholder)[0] == 200
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_it_drains_with_the_listener_for_clients(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+def test_it_drains_with_the_listener_for_clients(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """What runs gets its answer, and nothing new is accepted."""
-    with serving(tmp_path, configuration(amazon, tmp_path, workers=workers)) as running:
+    with serving(tmp_path, configuration(amazon, tmp_path)) as running:
         running.until_ready()
         amazon.fault({"delay": 3.0}, path="/sim/slow")
         slow = subprocess.Popen(
@@ -133,12 +128,11 @@ def with_names(tmp_path: Path) -> Iterator[tuple[str | Path, ...]]:
     yield ("unshare", "--mount", "sh", "-c", f'mount --bind {file} /etc/hosts && exec "$@"', "sh")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_names_that_lead_the_proxy_to_itself_are_reported(
-    amazon: SimulatedAmazon, tmp_path: Path, with_names: tuple[str | Path, ...], workers: int
+    amazon: SimulatedAmazon, tmp_path: Path, with_names: tuple[str | Path, ...]
 ) -> None:
     """Instead of requests without end: in the response, and by `check` before the program runs."""
-    wanted = configuration(amazon, tmp_path, workers=workers)
+    wanted = configuration(amazon, tmp_path)
     wanted["regions"]["na"]["api_url"] = f"https://{NA}"
     with serving(tmp_path, wanted, prefix=with_names) as running:
         running.told("credential_state_changed", new="valid")

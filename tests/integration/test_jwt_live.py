@@ -1,4 +1,4 @@
-"""Clients that identify themselves by JWTs, in the running program with workers and real issuers' shapes of tokens."""
+"""Clients that identify themselves by JWTs, in the running program and with real issuers' shapes of tokens."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def ask_all(running: Serving, headers: dict[str, str], times: int = 12) -> set[int]:
-    """The statuses of requests on connections of their own, which workers share."""
+    """The statuses of requests on connections of their own."""
     return {fetch(f"{running.proxy_url}/v2/profiles", headers=headers)[0] for _ in range(times)}
 
 
@@ -86,7 +86,7 @@ def whose(running: Serving) -> set[tuple[str, str | None]]:
 
 
 def accepted_by_all(running: Serving, headers: dict[str, str]) -> bool:
-    """Whether every worker accepts a credential, as far as some requests tell."""
+    """Whether a credential is accepted on each of some connections."""
     return ask_all(running, headers) == {200}
 
 
@@ -95,13 +95,11 @@ def shown_subjects(running: Serving) -> set[str]:
     return {each["subject"] for each in json.loads(running.admin_get("/console/requests")[1])["requests"]}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_workload_is_its_client(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
+def test_a_workload_is_its_client(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """A token of a ServiceAccount is accepted in either header, and does not leave; log and audit tell its client and
-    subject. A client's key works beside it. Without the client, the token is refused at once, by every worker."""
+    subject. A client's key works beside it. Without the client, the token is refused at once."""
     signer = Signer()
     configuration = amazon.configuration(
-        workers=workers,
         clients=[nightly(), keyed()],
         identity_providers=cluster(signer, tmp_path),
         audit={"file": str(tmp_path / "audit.jsonl")},
@@ -145,16 +143,15 @@ def answers(running: Serving, token: str) -> int:
     return running.get("/v2/profiles", bearer(token))[0]
 
 
-def test_a_rotation_reaches_every_worker(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+def test_a_rotation_takes_effect(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """A token with a new key is refused within a minute of a reading, and accepted after the next; a key that is gone
-    is gone everywhere, also for tokens that were accepted; an outage changes nothing."""
+    is gone, also for tokens that were accepted; an outage changes nothing."""
     old, new, stranger = Signer(), Signer("ES256", "second"), Signer("ES256", "third")
     with key_server(tmp_path, old) as server:
         configuration = amazon.configuration(
-            workers=2, clients=[nightly()], identity_providers=over_https(server), log={"level": "debug"}
+            clients=[nightly()], identity_providers=over_https(server), log={"level": "debug"}
         )
         with serving(tmp_path, configuration) as running:
-            running.until(lambda: running.metric("workers", state="serving") == 2)
             assert not [note for note in running.started["notes"] if "identity_providers" in note]
             claims = service_account(time.time())
             first, second = old.token(claims), new.token(claims)
@@ -178,9 +175,7 @@ def test_a_start_without_the_provider_is_a_note(amazon: SimulatedAmazon, tmp_pat
     signer = Signer()
     with key_server(tmp_path, signer) as server:
         server.stop()
-        configuration = amazon.configuration(
-            workers=2, clients=[nightly(), keyed()], identity_providers=over_https(server)
-        )
+        configuration = amazon.configuration(clients=[nightly(), keyed()], identity_providers=over_https(server))
         with serving(tmp_path, configuration) as running:
             [note] = [note for note in running.started["notes"] if "identity_providers" in note]
             assert note.startswith("identity_providers.cluster: its keys cannot be read: localhost:")
@@ -197,15 +192,11 @@ def test_a_start_without_the_provider_is_a_note(amazon: SimulatedAmazon, tmp_pat
             until(lambda: b"ads_proxy_identity_provider_keys{" not in running.admin_get("/metrics")[1])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_token_waits_for_keys_that_are_being_read(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
-    """The client gets no error while the keys of a provider are read from a new address, whichever worker it
-    reaches."""
+def test_a_token_waits_for_keys_that_are_being_read(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The client gets no error while the keys of a provider are read from a new address."""
     signer = Signer()
     with key_server(tmp_path, signer) as server:
-        configuration = amazon.configuration(
-            workers=workers, clients=[nightly()], identity_providers=over_https(server)
-        )
+        configuration = amazon.configuration(clients=[nightly()], identity_providers=over_https(server))
         with serving(tmp_path, configuration) as running:
             server.held.clear()
             moved = {"url": f"{server.url}/moved"}
@@ -224,7 +215,7 @@ def test_a_token_waits_for_keys_that_are_being_read(amazon: SimulatedAmazon, tmp
 def test_a_changed_file_of_keys_takes_effect(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """The file takes effect as a changed secret does, and a file that comes only later as well."""
     old, new = Signer(), Signer("ES256", "second")
-    configuration = amazon.configuration(workers=2, clients=[nightly()], identity_providers=cluster(old, tmp_path))
+    configuration = amazon.configuration(clients=[nightly()], identity_providers=cluster(old, tmp_path))
     (tmp_path / "jwks.json").unlink()
     with serving(tmp_path, configuration) as running:
         claims = service_account(time.time())
@@ -244,10 +235,9 @@ def test_what_is_under_way_ends_with_its_token(amazon: SimulatedAmazon, tmp_path
         regions = amazon.regions()
         regions["na"]["mcp_url"] = f"http://127.0.0.1:{port}/mcp"
         configuration = amazon.configuration(
-            workers=2, regions=regions, clients=[nightly()], identity_providers=cluster(signer, tmp_path)
+            regions=regions, clients=[nightly()], identity_providers=cluster(signer, tmp_path)
         )
         with serving(tmp_path, configuration) as running:
-            running.until(lambda: running.metric("workers", state="serving") == 2)
             now = time.time()
             ends = signer.token(service_account(now, lives=-55)).encode()  # five seconds are left of the leeway
             lives = signer.token(service_account(now)).encode()

@@ -368,14 +368,6 @@ def test_a_stop_waits_for_no_order_that_waits_for_its_turn(amazon: SimulatedAmaz
         assert made(amazon) == 2
 
 
-def test_the_supervisor_of_workers_runs_reports(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    profiles = amazon.facts["profiles"]["na"][:1]
-    with serving(tmp_path, {**configuration(amazon, tmp_path, profiles=profiles), "workers": 2}) as running:
-        assert_complete(result_of(running, tmp_path), rows_of(tmp_path), profiles)
-        assert made(amazon) == 2
-        running.until(lambda: running.metric("requests_total", client="report:sp-daily", operation_class="report") == 2)
-
-
 def test_a_reload_adds_and_removes_reports(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """What was kept of a report goes with its entry."""
     profiles = amazon.facts["profiles"]["na"][:1]

@@ -1,4 +1,4 @@
-"""Named reports as the running program serves them: from the folder, in front of clients with limits, with workers."""
+"""Named reports as the running program serves them: from the folder, in front of clients with limits."""
 
 from __future__ import annotations
 
@@ -45,12 +45,11 @@ def read(running: Rig, target: str, **headers: str) -> tuple[int, bytes]:
     return fetch(running.proxy_url + target, headers=headers)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_client_reads_its_reports(tmp_path: Path, workers: int) -> None:
+def test_a_client_reads_its_reports(tmp_path: Path) -> None:
     """In each form, and no others; a new result is served at once, whichever process answers."""
     clients = [client("excel", reports=["sp-*"], profiles=["11"], access="report"), client("free")]
     section = reports_of(tmp_path / "kept")
-    with rig(tmp_path, clients=clients, reports=section, workers=workers) as running:
+    with rig(tmp_path, clients=clients, reports=section) as running:
         excel = key_of("excel")
         assert read(running, "/-/reports/sp-daily.csv", **excel) == (200, csv_of())
         assert json.loads(read(running, "/-/reports/sp-daily.json", **excel)[1]) == [*ROWS]

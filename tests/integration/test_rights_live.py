@@ -1,4 +1,4 @@
-"""A client's key is removed while its requests and event streams are under way, in the running program with workers."""
+"""A client's key is removed while its requests and event streams are under way, in the running program."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from tests.support.patience import PATIENCE
 from tests.support.running import Serving, SimulatedAmazon, serving
 
 pytestmark = pytest.mark.integration
-
-WORKERS = 2
 STREAMS = 8
 KEY, OTHER_KEY = b"the key of a client that leaves", b"the key of a client that stays"
 BEGINNING = (
@@ -78,14 +76,13 @@ def head(request_line: bytes, key: bytes, *lines: bytes) -> bytes:
 
 
 def test_a_removed_key_ends_what_is_under_way(amazon: SimulatedAmazon, tmp_path: Path) -> None:
-    """Event streams in every worker end; a write whose body comes later is 401; another client's go on."""
+    """Event streams end; a write whose body comes later is 401; another client's go on."""
     with endless_streams() as port:
         regions = amazon.regions()
         regions["na"]["mcp_url"] = f"http://127.0.0.1:{port}/mcp"
         clients = [client("leaves", KEY), client("stays", OTHER_KEY)]
-        configuration = amazon.configuration(workers=WORKERS, regions=regions, clients=clients)
+        configuration = amazon.configuration(regions=regions, clients=clients)
         with serving(tmp_path, configuration) as running:
-            running.until(lambda: running.metric("workers", state="serving") == WORKERS)
             listen = b"Accept: text/event-stream"
             streams = [Tool(running, head(b"GET /@acme/mcp", KEY, listen)) for _ in range(STREAMS)]
             other = Tool(running, head(b"GET /@acme/mcp", OTHER_KEY, listen))

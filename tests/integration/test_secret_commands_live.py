@@ -75,12 +75,11 @@ def is_gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_a_new_output_is_used_without_a_restart_or_a_failed_request(
-    amazon: SimulatedAmazon, tmp_path: Path, vault: Vault, workers: int
+    amazon: SimulatedAmazon, tmp_path: Path, vault: Vault
 ) -> None:
-    """At its interval, under load; no worker ever runs it."""
-    with serving(tmp_path, configuration(amazon, "1s", workers=workers)) as running:
+    """At its interval, under load."""
+    with serving(tmp_path, configuration(amazon, "1s")) as running:
         running.until_ready()
         generation = running.account()["generation"]
         with Load(running) as load:

@@ -73,11 +73,10 @@ def test_what_serve_refuses_is_what_check_finds(tmp_path: Path, case: str) -> No
     assert found.stdout == "The proxy would not start. Nothing was asked of Amazon.\n"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_log_suggests_commands_that_can_be_typed(amazon: SimulatedAmazon, tmp_path: Path, workers: int) -> None:
-    """The commands carry the `--config` of `serve`, also those of a worker; the response to a client does not."""
+def test_the_log_suggests_commands_that_can_be_typed(amazon: SimulatedAmazon, tmp_path: Path) -> None:
+    """The commands carry the `--config` of `serve`; the response to a client does not."""
     account = {key: value for key, value in amazon.account().items() if key != "refresh_token"}
-    with serving(tmp_path, amazon.configuration(accounts={"acme": account}, workers=workers)) as running:
+    with serving(tmp_path, amazon.configuration(accounts={"acme": account})) as running:
         command = f"`ads-proxy login acme --config {tmp_path / 'proxy.yaml'}`"
         assert command in running.told("sign_in_needed")[0]["advice"]
         status, body = running.get("/v2/profiles")

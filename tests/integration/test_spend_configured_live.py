@@ -1,4 +1,4 @@
-"""Limits on spending as a running program takes them from its file: by workers, by a reload, and as `check` tells."""
+"""Limits on spending as a running program takes them from its file: by a reload, and as `check` tells."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ def create(running: Serving, profile: str, body: bytes) -> tuple[int, dict[str, 
     return status, json.loads(content)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_reload_changes_the_limits_and_check_tells_the_same(tmp_path: Path, workers: int) -> None:
+def test_a_reload_changes_the_limits_and_check_tells_the_same(tmp_path: Path) -> None:
     """The currency is that of the profile's list: what is over in one is within in another. `check` reads the list
     where the program kept it."""
     budget = {"budget": 100, "budgetType": "DAILY"}
@@ -39,7 +38,7 @@ def test_a_reload_changes_the_limits_and_check_tells_the_same(tmp_path: Path, wo
     file = tmp_path / "body.json"
     file.write_text(json.dumps({"campaigns": [campaign]}))
     with simulated_amazon() as amazon:
-        settings = amazon.configuration(workers=workers, state={"url": f"file:{tmp_path / 'state'}"})
+        settings = amazon.configuration(state={"url": f"file:{tmp_path / 'state'}"})
         limited = {**settings, "clients": agent(budget={"USD": 99, "CAD": 100})}
         with serving(tmp_path, limited) as running:
             running.until_ready()

@@ -1,4 +1,4 @@
-"""A client's `new_per_day` over workers and replicas with one Valkey: never more at Amazon, whoever dies."""
+"""A client's `new_per_day` over replicas with one Valkey: never more at Amazon, whoever dies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import pytest
 from proxy.secret import Secret
 from proxy.tokens.opening import open_store
 from tests.support.patience import PATIENCE
-from tests.support.processes import fetch
+from tests.support.processes import fetch, free_port
 from tests.support.redis_server import KEY as STATE_KEY
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.running import Serving, SimulatedAmazon, serving, simulated_amazon
@@ -30,6 +29,8 @@ pytestmark = pytest.mark.integration
 KEY = "key-of-the-agent-that-spends"
 LIMIT = 50
 CREATES = 200
+WAVE = 12
+"""Creates that are under way at a death."""
 AT_ONCE = 24
 MEDIA_TYPE = "application/vnd.spCampaign.v3+json"
 SCOPE = "1110000000000001"
@@ -60,21 +61,47 @@ def configuration(amazon: SimulatedAmazon, **changes: Any) -> dict[str, Any]:
     """A client with a limit on a day, and none on anything else."""
     spend = {"new_per_day": LIMIT}
     client = {"name": "agent", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "spend": spend}
-    return amazon.configuration(workers=2, clients=[client], **changes)
+    return amazon.configuration(clients=[client], **changes)
 
 
-@contextlib.contextmanager
-def fleet(amazon: SimulatedAmazon, directory: Path, store: RedisServer) -> Iterator[list[Serving]]:
-    """Two replicas with two workers each."""
-    state = {"url": store.url, "key": STATE_KEY}
-    with contextlib.ExitStack() as opened:
-        settings = configuration(amazon, state=state)
-        replicas = [opened.enter_context(serving(directory / f"{name}.yaml", settings)) for name in ("one", "two")]
-        for each in replicas:
-            each.until_ready()
-            each.until_listed()
-            each.until(lambda each=each: each.metric("workers", state="serving") == 2)
-        yield replicas
+class Fleet:
+    """Two replicas on one port."""
+
+    def __init__(self, amazon: SimulatedAmazon, folder: Path, store: RedisServer) -> None:
+        shared = {"listen": f"127.0.0.1:{free_port()}", "reuse_port": True}
+        shared["state"] = {"url": store.url, "key": STATE_KEY}
+        self._folder = folder
+        self._settings = [configuration(amazon, **shared, admin_listen=f"127.0.0.1:{free_port()}") for _ in range(2)]
+        self.replicas: list[Serving] = []
+        for number in range(2):
+            self.replicas.append(self._start(number))
+
+    def _start(self, number: int) -> Serving:
+        started = Serving(self._folder / f"{number}.yaml", self._settings[number])
+        started.until_ready()
+        started.until_listed()
+        return started
+
+    def kill(self, number: int) -> None:
+        """Without a word."""
+        self.replicas[number].process.signal(signal.SIGKILL)
+        self.replicas[number].process.end()
+
+    def start_again(self, number: int) -> None:
+        self.replicas[number] = self._start(number)
+
+    def end(self) -> None:
+        for each in self.replicas:
+            each.process.end()
+
+
+@pytest.fixture
+def fleet(amazon: SimulatedAmazon, store: RedisServer, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(amazon, tmp_path, store)
+    try:
+        yield made
+    finally:
+        made.end()
 
 
 def campaigns(number: int) -> bytes:
@@ -154,36 +181,36 @@ async def counted(url: str) -> int:
         await store.close()
 
 
-def worker_of(serving: Serving) -> int:
-    """The process of a worker."""
-    return int(serving.events("worker_started")[-1]["pid"])
-
-
-async def test_a_limit_holds_through_the_deaths_of_a_worker_and_of_the_store(
-    amazon: SimulatedAmazon, store: RedisServer, tmp_path: Path
+async def test_a_limit_holds_through_the_deaths_of_replicas_and_of_the_store(
+    amazon: SimulatedAmazon, store: RedisServer, fleet: Fleet
 ) -> None:
-    """Amazon never has more than the limit, and the ledger counts what it has and what is unknown, but not what Amazon
-    refused."""
-    with fleet(amazon, tmp_path, store) as replicas:
-        creating = Creating(replicas)
-        async with clients() as session:
-            tasks = [asyncio.create_task(creating.create(session, number)) for number in range(CREATES)]
-            await creating.until_ended(10)
-            os.kill(worker_of(replicas[0]), signal.SIGKILL)
-            await creating.until_ended(20)
-            await asyncio.to_thread(store.restart)
+    """Each replica is killed while it serves, and so is the store. Amazon never has more than the limit, and the ledger
+    counts what it has and what is unknown, but not what Amazon refused."""
+    creating = Creating(fleet.replicas)
+    disasters = (lambda: fleet.kill(0), lambda: fleet.kill(1), store.restart)
+    async with clients() as session:
+        first = 0
+        for at, strike in enumerate(disasters):
+            numbers = range(first, first + WAVE)
+            first = numbers.stop
+            tasks = [asyncio.create_task(creating.create(session, number)) for number in numbers]
+            await creating.until_ended(creating.ended + WAVE // 3)
+            await asyncio.to_thread(strike)
             await asyncio.gather(*tasks)
             assert created(amazon) <= LIMIT
-            number = CREATES + 1
-            while await creating.create(session, number) == 207:
-                number += 5
-        made = created(amazon)
-        assert creating.succeeded <= made <= LIMIT
-        total = await counted(store.url)
-        assert total == LIMIT
-        assert made <= total <= made + creating.unknown
-        assert creating.statuses[403] > CREATES - LIMIT - creating.unknown
-        assert creating.statuses[503] > 0, creating.statuses
+            if at < len(fleet.replicas):
+                await asyncio.to_thread(fleet.start_again, at)
+        await asyncio.gather(*(creating.create(session, number) for number in range(first, CREATES)))
+        number = CREATES + 1
+        while await creating.create(session, number) == 207:
+            number += 5
+    made = created(amazon)
+    assert creating.succeeded <= made <= LIMIT
+    total = await counted(store.url)
+    assert total == LIMIT
+    assert made <= total <= made + creating.unknown
+    assert creating.statuses[403] > CREATES - LIMIT - creating.unknown
+    assert creating.statuses[503] > 0, creating.statuses
 
 
 async def test_a_limit_holds_through_the_death_of_a_program(amazon: SimulatedAmazon, tmp_path: Path) -> None:
@@ -192,7 +219,6 @@ async def test_a_limit_holds_through_the_death_of_a_program(amazon: SimulatedAma
     for life in range(2):
         with serving(tmp_path / "proxy.yaml", settings) as running:
             running.until_listed()
-            running.until(lambda running=running: running.metric("workers", state="serving") == 2)
             creating = Creating([running])
             async with clients() as session:
                 numbers = range(life * CREATES, (life + 1) * CREATES)

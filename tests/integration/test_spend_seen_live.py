@@ -77,16 +77,13 @@ def spend(running: Serving, *arguments: str) -> Any:
     return json.loads(ended.stdout)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_was_judged_is_seen_everywhere(tmp_path: Path, workers: int) -> None:
+def test_what_was_judged_is_seen_everywhere(tmp_path: Path) -> None:
     """An observed write goes on, an enforced one is held back; all numbers agree, and survive a restart."""
     path = tmp_path / "audit.jsonl"
     with simulated_amazon() as amazon:
         state = {"url": f"file:{tmp_path / 'state'}"}
         log = {"format": "json", "level": "info"}
-        settings = amazon.configuration(
-            audit={"file": str(path)}, log=log, workers=workers, clients=CLIENTS, state=state
-        )
+        settings = amazon.configuration(audit={"file": str(path)}, log=log, clients=CLIENTS, state=state)
         with serving(tmp_path, settings) as running:
             profile = profile_in(running, "USD")
             until(lambda: create(running, "agent", profile, 10) == 207)

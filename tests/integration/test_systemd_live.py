@@ -346,15 +346,3 @@ def test_the_service_holds_no_more_than_the_unit_allows(service: Machine) -> Non
     held = {name: found[name] for name in ("CapEff", "CapBnd", "CapPrm", "CapAmb")}
     assert set(held.values()) == {"0" * 16}, held
     assert (found["NoNewPrivs"].strip(), found["Seccomp"].strip()) == ("1", "2")
-
-
-def test_several_processes_are_one_service(unit: Machine) -> None:
-    """With two workers the unit starts, serves, reloads and stops as with none."""
-    unit.configure(workers=2)
-    unit.run("systemctl", "start", "ads-proxy")
-    eventually(lambda: unit.metric('ads_proxy_workers{state="serving"}') == 2 or None, "two workers")
-    assert len(json.loads(unit.ask("http://127.0.0.1:8080/v2/profiles"))) == 3
-    unit.run("systemctl", "reload", "ads-proxy")
-    assert unit.metric('ads_proxy_config_reloads_total{result="success"}') == 1
-    unit.run("systemctl", "stop", "ads-proxy")
-    assert (unit.show("Result"), unit.show("ExecMainStatus")) == ("success", "0")

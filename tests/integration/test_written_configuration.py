@@ -36,13 +36,10 @@ def change(folder: Path, *command: str) -> str:
     return ended.stdout
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_clients_and_keys_are_in_force_as_they_are_written(
-    amazon: SimulatedAmazon, tmp_path: Path, workers: int
-) -> None:
+def test_clients_and_keys_are_in_force_as_they_are_written(amazon: SimulatedAmazon, tmp_path: Path) -> None:
     """The commands write a new client with its rights, a second key next to the first, and the removal of a client; the
     program is not restarted."""
-    with serving(tmp_path, amazon.configuration(clients=[CLIENT], workers=workers)) as running:
+    with serving(tmp_path, amazon.configuration(clients=[CLIENT])) as running:
         running.until_ready()
         path = tmp_path / "proxy.yaml"
         path.write_text("# Mine.\n" + path.read_text())

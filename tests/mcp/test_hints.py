@@ -20,17 +20,6 @@ def test_the_last_list_of_a_login_and_region_counts() -> None:
     assert repr(hints) == "<ToolHints of 1 lists>"
 
 
-def test_what_became_other_is_told_once() -> None:
-    """To the other processes, which do not tell it again."""
-    hints, told = ToolHints(), []
-    hints.changed = lambda *what: told.append(what)
-    hints.learn("acme", "na", {"a": False})
-    hints.learn("acme", "na", {"a": False})
-    hints.take("acme", "eu", ("b",))
-    assert told == [("acme", "na", frozenset("a"))]
-    assert set(hints.known()) == {("acme", "na", frozenset("a")), ("acme", "eu", frozenset("b"))}
-
-
 def test_the_listed_tools_of_a_login_and_region_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pages of a list together, the latest first, and no more than a bound."""
     monkeypatch.setattr(tool_hints, "MAX_NAMES", 3)

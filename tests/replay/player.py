@@ -77,12 +77,12 @@ class Recording:
 
 
 class Player:
-    """One session: the program, the server that replaces Amazon, and the clients. The program has so many `workers`,
-    and is of a `kind` that `program.py` names."""
+    """One session: the program, the server that replaces Amazon, and the clients. The program is of a `kind` that
+    `program.py` names."""
 
-    def __init__(self, amazon: Amazon, folder: Path, *, workers: int = 1, kind: str = "usual") -> None:
+    def __init__(self, amazon: Amazon, folder: Path, *, kind: str = "usual") -> None:
         self.amazon, self.folder = amazon, folder
-        self._workers, self._kind = workers, kind
+        self._kind = kind
         self.recording = Recording()
         self._config, self._calendar = folder / "proxy.yaml", folder / "seconds"
         self._admin_port, self._days, self._variant = free_port(), 0, 0
@@ -125,7 +125,6 @@ class Player:
     def _write(self) -> None:
         values = configuration(self.amazon.port, self._admin_port, self.folder, self._variant)
         if self._kind != "usual":
-            values["workers"] = self._workers
             limit_clients(values, self._days)
         self._config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 

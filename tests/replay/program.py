@@ -33,14 +33,6 @@ def follow(path: str) -> None:
     time.time = lambda: real() - began + FIRST_MOMENT + struct.unpack("d", added[:8])[0]
 
 
-def tell_workers(path: str, kind: str) -> None:
-    """Have the processes of workers begin like this one."""
-    from proxy.app.workers import supervisor
-
-    begin = f"from tests.replay.program import prepare; prepare({path!r}, {kind!r}); "
-    vars(supervisor)["_CODE"] = begin + vars(supervisor)["_CODE"]
-
-
 def lengthen_ids() -> None:
     """Have the ids of requests differ in nothing but their digits."""
     from proxy.forwarding.forwarder import Forwarder
@@ -96,7 +88,6 @@ def prepare(path: str, kind: str) -> None:
 def main() -> None:
     path, kind = sys.argv.pop(1), sys.argv.pop(1)
     prepare(path, kind)
-    tell_workers(path, kind)
     sys.argv[0] = "ads-proxy"
     runpy.run_module("proxy", run_name="__main__")
 

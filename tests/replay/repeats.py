@@ -19,7 +19,7 @@ _NAME = re.compile(rb"X-Request-Id:[ \t]*case-([0-9]+)\r\n")
 _KEPT = re.compile(rb"(?i)(?:^[A-Z]+ )|\r\n(?:X-Case|Content-Length|Transfer-Encoding|Expect)[^\r]*|\r|\n")
 """Bytes that do not change: what says where a request ends, how it is answered, and that it is HEAD."""
 _INSTEAD = {"throttled": Reply("throttled, for no time", (whole(b"429 Too Many Requests", b"Retry-After: 0\r\n"),))}
-"""Replies instead of those that hold up later requests: how soon another worker learns of a limit is for chance."""
+"""Replies instead of those that hold up later requests: how long a limit holds is for chance."""
 
 
 @dataclass(slots=True)

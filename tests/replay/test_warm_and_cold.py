@@ -1,4 +1,4 @@
-"""Programs that remember requests do what one does that remembers none: with one process, and with two workers."""
+"""A program that remembers requests does what one does that remembers none."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ from tests.replay.warm_and_cold import SEED, Played, all_compared, compared
 SAMPLE = 400
 
 
-def differing(found: dict[str, list[str]]) -> str:
-    return "\n".join(f"{name}: {text}" for name, texts in found.items() for text in texts[:20])
-
-
 @pytest.mark.long
 async def test_a_sample_shows_no_memory() -> None:
     """Answers, bytes to Amazon, log lines, audit records and metrics of the first requests."""
-    assert differing(await all_compared(SAMPLE)) == ""
+    assert (await all_compared(SAMPLE))[:20] == []
 
 
 @pytest.mark.fuzz
 async def test_all_of_it_shows_no_memory() -> None:
     """Twenty thousand requests; `python -m tests.replay warm` plays them as well."""
-    assert differing(await all_compared(REQUESTS)) == ""
+    assert (await all_compared(REQUESTS))[:20] == []
 
 
 def cases(requests: int) -> list[Case]:

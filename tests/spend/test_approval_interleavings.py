@@ -7,14 +7,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.app.workers.channel import Channel
-from proxy.app.workers.worker_approvals import WorkerApprovals, WorkersApprovals
 from proxy.errors import LedgerUnavailable, StateUnavailable, UnknownApproval
 from proxy.events import ApprovalState, Event, SpendRule, SpendViolation
 from proxy.spend.approval_keeper import RETRY_SECONDS, ApprovalKeeper
@@ -126,21 +124,6 @@ class Link:
             raise StateUnavailable("The store did not answer.")
 
 
-class Wire:
-    """A channel of a worker without a socket."""
-
-    def __init__(self, supervisor: WorkersApprovals) -> None:
-        self._supervisor = supervisor
-
-    async def ask(self, question: str, **values: Any) -> Any:
-        await asyncio.sleep(0)
-        answer = await self._supervisor.asked(json.loads(json.dumps({"question": question, **values})))
-        return json.loads(json.dumps(answer))
-
-    def send(self, kind: str, **values: Any) -> None:
-        self._supervisor.heard(json.loads(json.dumps({"kind": kind, **values})))
-
-
 class Since(NamedTuple):
     """What a replica has been through: how often its limits changed, and the freezes that it knows."""
 
@@ -149,7 +132,7 @@ class Since(NamedTuple):
 
 
 class Replica:
-    """A program with two workers. `version` is that of the limits in force, empty for none."""
+    """A program. `version` is that of the limits in force, empty for none."""
 
     def __init__(self, documents: Documents, wall: Callable[[], float]) -> None:
         self.link, self.freezes, self._wall = Link(documents), Freezes(), wall
@@ -160,8 +143,6 @@ class Replica:
         self.started_at = asyncio.get_running_loop().time()
         self.keeper = ApprovalKeeper(self.link, self.freezes, self, self._wall)
         self.link.told = self.keeper.store_changed
-        supervisor = WorkersApprovals(self.keeper)
-        self.workers = [WorkerApprovals(cast(Channel, Wire(supervisor))) for _ in range(2)]
         self.follow()
 
     def observe(self, event: Event) -> None:
@@ -200,10 +181,10 @@ class Replica:
 
 
 class Step(NamedTuple):
-    """One write: which replicas ask, decide and send, by which worker, and what happens before it is sent, and between
-    finding its approval and using it."""
+    """One write: which replicas ask, decide and send, and what happens before it is sent, and between finding its
+    approval and using it."""
 
-    numbers: tuple[int, int, int, int]
+    numbers: tuple[int, int, int]
     value: str
     version: str
     meanwhile: list[Sudden]
@@ -213,7 +194,7 @@ class Step(NamedTuple):
 REPLICA = st.integers(0, 1)
 STEPS = st.builds(
     Step,
-    st.tuples(REPLICA, REPLICA, REPLICA, REPLICA),
+    st.tuples(REPLICA, REPLICA, REPLICA),
     st.sampled_from(VALUES),
     st.sampled_from(("v1", "v2")),
     st.lists(st.tuples(st.sampled_from((*MEANWHILE, *SUDDENLY, *FAULTS)), REPLICA), max_size=3),
@@ -223,7 +204,7 @@ LONGER = st.lists(STEPS, min_size=4, max_size=16)
 
 
 class Interleavings:
-    """Two replicas with two workers each. A write leaves if its use of an approval succeeds, and for each the approval
+    """Two replicas. A write leaves if its use of an approval succeeds, and for each the approval
     is looked at: who gave it, for what, and what has happened since."""
 
     def __init__(self) -> None:
@@ -255,12 +236,10 @@ class Interleavings:
 
     # --- what clients do
 
-    async def _send(
-        self, number: int, worker: int, value: str, *, leaves: bool = True, between: Sudden | None = None
-    ) -> None:
+    async def _send(self, number: int, value: str, *, leaves: bool = True, between: Sudden | None = None) -> None:
         """A write, as the gate has it: what it changes is read `between` finding an approval and using it."""
         replica = self.replicas[number]
-        approvals, version = replica.workers[worker], replica.version
+        approvals, version = replica.keeper, replica.version
         if not version or replica.freezes.is_frozen("agent"):
             return
         violations = BUDGET, *(REACHED[place] for place in sorted(self.reached))
@@ -270,28 +249,28 @@ class Interleavings:
         with contextlib.suppress(LedgerUnavailable):
             found = await approvals.find("agent", write.digest)
             if found.approval is None or found.approval.is_too_narrow(violations):
-                await self._ask(number, worker, write)
+                await self._ask(number, write)
             elif found.approval.state is ApprovalState.APPROVED:
                 if between is not None:
                     self._let_happen_at_once(between)
-                await self._use(number, worker, found.approval, write, leaves=leaves)
+                await self._use(number, found.approval, write, leaves=leaves)
 
-    async def _ask(self, number: int, worker: int, write: WriteToApprove) -> None:
+    async def _ask(self, number: int, write: WriteToApprove) -> None:
         replica = self.replicas[number]
         through = {place: each.since for place, each in enumerate(self.replicas)}
-        asked = await replica.workers[worker].ask(write)
+        asked = await replica.keeper.ask(write)
         if asked is not None:
             assert asked.write.digest == write.digest
             assert set(write.violations) <= set(asked.write.violations), "it shows less than the write violates"
             self.asked.setdefault(asked.id, (write.digest, through, replica.known))
 
-    async def _use(self, number: int, worker: int, approval: Approval, write: WriteToApprove, *, leaves: bool) -> None:
+    async def _use(self, number: int, approval: Approval, write: WriteToApprove, *, leaves: bool) -> None:
         replica, over = self.replicas[number], set(self.over)
         now, through = self.wall(), replica.since
-        if not await replica.workers[worker].use("agent", approval.id):
+        if not await replica.keeper.use("agent", approval.id):
             return
         if not leaves:
-            replica.workers[worker].give_back("agent", approval.id)
+            replica.keeper.give_back("agent", approval.id)
             return
         assert approval.id not in self.left, "two writes passed with one approval"
         self.left.add(approval.id)
@@ -309,12 +288,12 @@ class Interleavings:
             assert through.reloads == before[number].reloads, "the limits were others meanwhile"
 
     async def _send_many(self, value: str, between: Sudden | None = None) -> None:
-        each = (self._send(at % 2, at // 2 % 2, value, leaves=at % 4 > 0, between=between) for at in range(8))
+        each = (self._send(at % 2, value, leaves=at % 4 > 0, between=between) for at in range(8))
         await asyncio.gather(*each)
 
     async def _disconnect(self, number: int, value: str) -> None:
         """The client leaves while its write waits."""
-        sending = asyncio.create_task(self._send(number, 0, value))
+        sending = asyncio.create_task(self._send(number, value))
         for _ in range(self.left_turns):
             await asyncio.sleep(0)
         self.left_turns = (self.left_turns + 1) % 12
@@ -337,7 +316,7 @@ class Interleavings:
     async def _void(self, number: int) -> None:
         with contextlib.suppress(LedgerUnavailable, IndexError):
             approval = (await self.replicas[number].keeper.list())[0]
-            await self.replicas[number].workers[0].void("agent", approval.id, "Changed.")
+            await self.replicas[number].keeper.void("agent", approval.id, "Changed.")
             if approval.state is ApprovalState.APPROVED:
                 self.over.add(approval.id)
 
@@ -345,14 +324,14 @@ class Interleavings:
 
     async def ask_approve_and_send(self, step: Step) -> None:
         """A write is asked for and approved while nothing is in its way; then anything happens, and it is sent."""
-        asking, deciding, sending, worker = step.numbers
+        asking, deciding, sending = step.numbers
         self._clear_the_way(step.version)
-        await self._send(asking, worker, step.value, leaves=False)
+        await self._send(asking, step.value, leaves=False)
         for place in range(3):
             await self._decide(deciding, place, ApprovalState.APPROVED)
         for event in step.meanwhile:
             await self._let_happen(*event)
-        await self._send(sending, worker, step.value, between=step.between)
+        await self._send(sending, step.value, between=step.between)
         await self._send_many(step.value)
 
     def _clear_the_way(self, version: str) -> None:
@@ -469,11 +448,11 @@ class Interleavings:
         used, other = self.replicas[number], self.replicas[1 - number]
         await self._mend()
         texts, other.link.fault = dict(self.documents.texts), "away"
-        await asyncio.gather(*(self._send(number, at % 2, value) for at, value in enumerate(VALUES)))
+        await asyncio.gather(*(self._send(number, value) for value in VALUES))
         other.link.fault = used.link.fault = "none"
         self._replace(texts)
         for value in VALUES:
-            await self._send(1 - number, 0, value)
+            await self._send(1 - number, value)
         await asyncio.sleep(SETTLING + 0.5)
 
     def _replace(self, texts: dict[str, str]) -> None:
@@ -489,11 +468,11 @@ class Interleavings:
         self._clear_the_way("v1")
         await asyncio.sleep(TERMS.pending_for + 600 + SETTLING)
         before = len(self.left)
-        await self._send(0, 0, "700")
+        await self._send(0, "700")
         [approval] = await self.replicas[1].keeper.list()
         self.approved[approval.id] = self.wall()
         await self.replicas[1].keeper.decide(approval.id, ApprovalState.APPROVED, "anna")
-        await asyncio.gather(*(self._send(at % 2, at // 2 % 2, "700") for at in range(8)))
+        await asyncio.gather(*(self._send(at % 2, "700") for at in range(8)))
         assert len(self.left) == before + 1
         for replica in self.replicas:
             await replica.keeper.stop()
@@ -509,8 +488,8 @@ def run_steps(steps: list[Step]) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(STEPS, min_size=4, max_size=8))
-@example([Step((0, 0, 1, 0), "500", "v1", [("the clock is set far back", 0)], None)])
-@example([Step((0, 0, 1, 0), "500", "v1", [("a limit is reached", 0)], None)])
+@example([Step((0, 0, 1), "500", "v1", [("the clock is set far back", 0)], None)])
+@example([Step((0, 0, 1), "500", "v1", [("a limit is reached", 0)], None)])
 def test_no_interleaving_lets_an_unapproved_write_pass(steps: list[Step]) -> None:
     """Whatever happens, and in whatever order."""
     run_steps(steps)

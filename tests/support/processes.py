@@ -178,11 +178,10 @@ class ReadyProcess(Process):
         module: str,
         *arguments: str | Path,
         open_files: int | None = None,
-        has_workers: bool = False,
         **environment: str,
     ) -> None:
         given = [str(each) for each in arguments]
-        child = ReadyChild(module, given, _inherited() | environment, open_files, has_workers=has_workers)
+        child = ReadyChild(module, given, _inherited() | environment, open_files)
         self.child, self.output = child, Output(child.stdout)
 
 

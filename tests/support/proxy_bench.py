@@ -113,7 +113,7 @@ class ProxyBench:
         self.deadlines.stop()
         assert self.events.started == len(self.events.finished)
         assert not self.events.defects, self.events.defects[0]
-        assert repr(self.server.addresses) == "<LocalAddressCounts: 0 connected>"
+        assert repr(self.server.addresses) == "<AddressCounts: 0 connected>"
 
     def drop(self) -> None:
         """Release everything, after a failure too."""

@@ -98,13 +98,11 @@ class ReadyChild:
         environ: Mapping[str, str],
         open_files: int | None = None,
         interpreter: Interpreter = OURS,
-        *,
-        has_workers: bool = False,
     ) -> None:
         readable, writable = os.pipe()
         self.stdout = os.fdopen(readable, encoding="utf-8")
         wanted: dict[str, Any] = {"module": module, "arguments": arguments, "environ": dict(environ)}
-        wanted |= {"folder": str(ROOT), "open_files": open_files, "has_workers": has_workers}
+        wanted |= {"folder": str(ROOT), "open_files": open_files}
         with Path(os.devnull).open("rb") as nothing, os.fdopen(writable, "wb") as output:
             self._parent = _begin(wanted, nothing, output, output, of=interpreter)
         self.pid = int(self._parent.recv(16))
@@ -220,10 +218,6 @@ def become_the_program(client: socket.socket) -> str:
     os.environ.clear()
     os.environ.update(wanted["environ"])
     sys.argv[1:] = wanted["arguments"]
-    if wanted.get("has_workers"):
-        from tests.support import ready_workers
-
-        ready_workers.prepare()
     return str(wanted.get("module", "proxy"))
 
 

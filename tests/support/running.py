@@ -119,7 +119,7 @@ class Serving:
         if prefix:
             self.process = Process(*prefix, sys.executable, "-u", "-m", *command, **process)
         else:
-            self.process = ReadyProcess(*command, has_workers=configuration.get("workers", 1) != 1, **process)
+            self.process = ReadyProcess(*command, **process)
         line = self.process.first(lambda line: line.get("event") == "server_started")
         scheme = "https" if "tls" in configuration else "http"
         self.proxy_url = f"{scheme}://{line['listen']}"

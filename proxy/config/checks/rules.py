@@ -37,6 +37,7 @@ def broken_rules(values: Mapping[str, Any]) -> tuple[str, ...]:
         *_identity_providers(values),
         *_token_clients(values),
         *_listeners(values),
+        *_reuse_port(values),
         *_console(values),
         *_intercept(values),
         *_invites(values),
@@ -312,6 +313,22 @@ def _listeners(values: Mapping[str, Any]) -> Iterator[str]:
     yield from _taken("admin_listen", admin, {"listen": listen})
 
 
+def _reuse_port(values: Mapping[str, Any]) -> Iterator[str]:
+    """Replicas on one port share a store, and a port that has a number."""
+    if not _parsed(parse_flag, values.get("reuse_port") or False, False):
+        return
+    if not _is_shared(_mapping(values, "state").get("url")):
+        yield (
+            "reuse_port: needs a state.url that all replicas share, such as redis://HOST:6379/0; with a file or memory "
+            "each replica would request tokens and count limits alone (docs/how-to/more-than-one-core.md)"
+        )
+    intercept = _mapping(values, "intercept").get("listen")
+    named = _parsed(parse_address, intercept, None) if intercept is not None else None
+    for key, address in (("listen", _address(values, "listen", _LISTENERS["listen"])), ("intercept.listen", named)):
+        if address is not None and address.port == 0:
+            yield f"{key}: has port 0, and each replica would get a port of its own; with reuse_port, name a port"
+
+
 def _console(values: Mapping[str, Any]) -> Iterator[str]:
     """A console that is opened from other machines needs a key, wherever it listens."""
     admin = _mapping(values, "admin")
@@ -391,13 +408,16 @@ def _audit(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _state(values: Mapping[str, Any]) -> Iterator[str]:
     state = _mapping(values, "state")
-    url = state.get("url")
-    is_redis = isinstance(url, Mapping | Secret) or (isinstance(url, str) and is_redis_address(url))
-    if is_redis and not state.get("key"):
+    if _is_shared(state.get("url")) and not state.get("key"):
         yield (
             "state.key: is missing; Redis keeps tokens for all replicas, encrypted with this key: "
             "make one with `openssl rand -hex 32`, the same for every replica"
         )
+
+
+def _is_shared(url: Any) -> bool:
+    """Whether a `state.url` is that of a server that replicas share."""
+    return isinstance(url, Mapping | Secret) or (isinstance(url, str) and is_redis_address(url))
 
 
 def _nothing_to_serve(values: Mapping[str, Any]) -> Iterator[str]:

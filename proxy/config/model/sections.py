@@ -97,7 +97,7 @@ class StateSection(Section):
     Default: `ads-proxy-spill` next to the default of `url`, and `/var/lib/ads-proxy/spill` for a user without a
     home."""
     max_connections: Count = Field(16, ge=4, le=1024)
-    """Connections to Redis, for each replica with all its workers; one that is idle for a minute is closed."""
+    """Connections to Redis, for each replica; one that is idle for a minute is closed."""
 
     @property
     def kind(self) -> StateKind:
@@ -347,9 +347,9 @@ class Config(Section):
     """The address for clients."""
     admin_listen: ListenAddress = Address("127.0.0.1", 8081)
     """Metrics, health, console and sign-in."""
-    workers: Count = Field(1, ge=1, le=64)
-    """Processes that serve `listen`. With more than 1, another process holds tokens and the admin listener. Use at most
-    one for each processor."""
+    reuse_port: Flag = False
+    """Several replicas on this machine listen on the same `listen` and `intercept.listen`, and the system gives each a
+    share of the connections. Needs a `state.url` that they share; each needs its own `admin_listen`."""
     allowed_hosts: Listed[HostName] = ()
     """Further Host names that clients may use."""
     allow_unauthenticated: Flag = False

@@ -1,7 +1,5 @@
 """What the commands of a configuration printed. It outlives single readings, as commands are slow: a reading takes what
 is known, and asks for what is not, which then runs at once, all at the same time.
-
-Only the program's main process reads a configuration, so no worker runs a command.
 """
 
 from __future__ import annotations

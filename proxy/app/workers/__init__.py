@@ -1,1 +1,0 @@
-"""Several processes behind one listening socket: a supervisor that knows everything, and workers that serve."""
