@@ -1,8 +1,8 @@
 """The connections to one host: which is used next, how many there may be, and who waits for one. Sends nothing.
 
-Each connection has a slot, from the moment at which the pool begins to make it until it is lost. Several processes may
-share the slots of a host. A request that needs a connection gets an idle one, or a slot in which it makes one (`dial`).
-If there is neither, the request waits, as a `ConnectionWaiter`.
+Each connection has a slot, from the moment at which the pool begins to make it until it is lost. A request that needs a
+connection gets an idle one, or a slot in which it makes one (`dial`). If there is neither, the request waits, as a
+`ConnectionWaiter`.
 
 - The connection used last is used next, so that those not needed grow old and go.
 - Waiting requests get connections in turns by client, and within one client in the order in which they came.
@@ -20,7 +20,6 @@ from dataclasses import field
 from itertools import repeat
 from operator import contains
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
-from weakref import WeakSet
 
 from proxy.errors import UpstreamTimeout
 from proxy.net.dialing import Dialer, Origin, origin_of
@@ -34,13 +33,6 @@ if TYPE_CHECKING:
 
     from proxy.net.deadlines import Deadlines
     from proxy.net.names import Names
-
-
-_SPARE = 0.05
-"""Seconds of rest after which a connection goes to another process that waits: one used more often is not spare, and to
-open it again costs more than the wait."""
-_TURN = 0.002
-"""Seconds between two processes that could give up a connection: the first one is enough as a rule."""
 
 
 class ConnectionWaiter(Protocol):
@@ -88,20 +80,19 @@ class TaskWaiter:
 
 
 class Pool:
-    """The connections of this process to one host, and its requests that wait for one.
+    """The connections to one host, `limit` at most, and the requests that wait for one.
 
-    `recent` holds the seconds that the last answers took to begin.
+    `free` is the number of slots in which a connection may be made, `used` that of connections that serve requests, or
+    are made for one. `recent` holds the seconds that the last answers took to begin.
     """
 
-    def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, slots: ConnectionSlots) -> None:
+    def __init__(self, origin: Origin, dialer: Dialer, deadlines: Deadlines, limit: int) -> None:
         self.origin = origin
         self.name = f"{origin.host}:{origin.port}"
         self.host_line = origin.host_line
-        self.limit = slots.limit
-        self.slots = slots
-        self._unreserved = unreserved(slots.limit) // slots.processes
-        self._asked = False
-        self._yielding: asyncio.TimerHandle | None = None
+        self.limit = self.free = limit
+        self.used = 0
+        self._unreserved = unreserved(limit)
         self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         self._dialer = dialer
@@ -132,12 +123,12 @@ class Pool:
 
     def take_warm(self, family: str) -> UpstreamConnection | None:
         """The connection used last, if that was so shortly ago that it needs no doubt; else None, and it stays."""
-        idle, used = self._idle, self.slots.used
+        idle, used = self._idle, self.used
         if not idle or not idle[-1].was_used_within(RESTED):
             return None
         if used >= self._unreserved and not self._may_hold(family):
             return None
-        self.slots.used = used + 1
+        self.used = used + 1
         self._held[family] += 1
         connection = idle.pop()
         connection.family = family
@@ -150,7 +141,7 @@ class Pool:
 
     def holds_back(self, family: str) -> bool:
         """Whether there is a connection for others, and none for this family: it holds its share."""
-        return self.slots.used_everywhere < self.limit and not self._may_hold(family)
+        return self.used < self.limit and not self._may_hold(family)
 
     def held_by(self, family: str) -> int:
         """How many connections serve operations of this family, or are made for one."""
@@ -194,17 +185,15 @@ class Pool:
 
     def is_full(self, family: str) -> bool:
         """Whether a request of this family has to wait: none is idle, or free for it, and none may be made."""
-        return not self._may_hold(family) or not (self._idle or self.slots.free > 0)
+        return not self._may_hold(family) or not (self._idle or self.free > 0)
 
     def join(self, waiter: ConnectionWaiter) -> None:
         """Give the waiter a connection when its turn has come."""
         self._waiting.join(waiter.client, waiter, waiter.family)
-        self._publish()
 
     def leave(self, waiter: ConnectionWaiter) -> None:
         """A request waits no longer."""
         self._waiting.leave(waiter.client, waiter, waiter.family)
-        self._publish()
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange ended well."""
@@ -212,17 +201,15 @@ class Pool:
             self._dialer.remember_session(self.origin, connection.transport)
         if (family := connection.family) is not None:
             connection.family = None
-            self.slots.used -= 1
+            self.used -= 1
             self._held[family] -= 1
-        if self._closed or (self._asked and self.slots.free <= 0 and self.slots.exceed_share):
+        if self._closed:
             connection.close()
             return
         connection.deadline = self.loop.time() + MAX_IDLE
         self._idle.append(connection)
         if self._waiting.queues:
             self._grant()
-        elif self._asked:
-            self._yield_later()
 
     def opened(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
@@ -231,7 +218,7 @@ class Pool:
     def lost(self, connection: UpstreamConnection) -> None:
         if connection in self._all:
             self._all.remove(connection)
-            self.slots.give()
+            self.free += 1
         self.deadlines.discard(connection)
         self._let_go(connection)
         if connection in self._idle:
@@ -252,11 +239,8 @@ class Pool:
     # --- who holds what
 
     def _may_hold(self, family: str) -> bool:
-        """Whether a family may hold one more connection: of those that other processes use, the same part is supposed
-        to serve it as of its own."""
-        own, everywhere = self.slots.used, self.slots.used_everywhere
-        held = self._held.get(family, 0)
-        return may_hold_another(held * everywhere // own if own else 0, everywhere, self.limit)
+        """Whether a family may hold one more connection."""
+        return may_hold_another(self._held.get(family, 0), self.used, self.limit)
 
     def _let_go(self, connection: UpstreamConnection) -> None:
         """The connection serves no request any longer; it may not have before."""
@@ -266,15 +250,16 @@ class Pool:
 
     def _count(self, family: str, change: int = 1) -> None:
         """A connection serves an operation of this family, or is made for one; or, with -1, no longer."""
-        self.slots.used += change
+        self.used += change
         self._held[family] += change
 
     # --- making one, and waiting for one
 
     def _begin_dial(self, family: str) -> bool:
         """Take the place of a connection that will be made; False where none is free."""
-        if not self.slots.take():
+        if self.free <= 0:
             return False
+        self.free -= 1
         self._count(family)
         return True
 
@@ -296,13 +281,13 @@ class Pool:
             else:
                 self._count(family, -1)
             if not any(each.born for each in made):  # one that was set up keeps its slot until it is lost
-                self.slots.give()
+                self.free += 1
             self._grant()
 
     def decline(self, family: str) -> None:
         """The slot that was taken for a waiter of this family is not needed: the next waiter gets it."""
         self._count(family, -1)
-        self.slots.give()
+        self.free += 1
         self.loop.call_soon(self._grant)  # not at once: this may be within a turn
 
     async def _wait(self, client: str, family: str, *, fresh: bool) -> UpstreamConnection | None:
@@ -333,45 +318,11 @@ class Pool:
                     self._make_room()
                 break
             waiter.give(connection)
-        self._publish()
 
     def _make_room(self) -> None:
         """Close an idle connection for a new one, unless the place of another that was closed comes back anyway."""
         if self._idle and not any(connection.failed for connection in self._all):
             self._idle.pop(0).close()
-
-    # --- with other processes
-
-    def use_free_slots(self) -> None:
-        """Another process gave a slot back, or wants one: use what is free, and give up what is spare."""
-        self._asked = self.slots.wanted_elsewhere
-        self._grant()
-        if self._asked:
-            self._yield_later()
-
-    def _publish(self) -> None:
-        """Whether this process wants slots, which may have changed."""
-        wanted = bool(self._waiting.queues) and self.slots.free <= 0
-        self.slots.want(wanted)
-        if wanted and self.slots.free > 0:  # it was given back just before the others could know
-            self.loop.call_soon(self._grant)
-
-    def _yield_later(self) -> None:
-        """Close the connection that has rested for longest, once it counts as spare and other processes had their turn
-        to close one; so one after another, until no other process waits."""
-        if self._idle and self._yielding is None:
-            rested = self.loop.time() - (self._idle[0].deadline - MAX_IDLE)
-            wait = max(_SPARE - rested, 0.0) + self.slots.turn * _TURN
-            self._yielding = self.loop.call_later(wait, self._yield_spare)
-
-    def _yield_spare(self) -> None:
-        self._yielding = None
-        self._asked = self.slots.wanted_elsewhere
-        if not self._asked or self.slots.free > 0 or self._waiting.queues:
-            return
-        if self._idle and self._idle[0].deadline - MAX_IDLE <= self.loop.time() - _SPARE:
-            self._idle.pop(0).close()
-        self._yield_later()
 
 
 # --- How much of a pool one family of operations may use ------------------------------------------------------
@@ -462,95 +413,6 @@ class FairQueue(Generic[T]):
             del self.queues[client]
 
 
-# --- The slots for connections to one host ---------------------------------------------------------------
-
-
-class ConnectionSlots(Protocol):
-    """The slots for connections to one host, as one of `processes` processes sees them."""
-
-    @property
-    def limit(self) -> int:
-        """The connections that all processes together may have."""
-        ...
-
-    @property
-    def processes(self) -> int: ...
-
-    used: int
-    """Connections of this process that serve requests, or are made for one."""
-
-    @property
-    def used_everywhere(self) -> int:
-        """Connections of all processes that serve requests, or are made for one."""
-        ...
-
-    @property
-    def free(self) -> int: ...
-
-    def take(self) -> bool:
-        """Take a slot for one more connection; False where none is free, or it is for a process that waits and has
-        fewer."""
-        ...
-
-    def give(self) -> None:
-        """A connection is closed, or was never made."""
-
-    def want(self, wanted: bool) -> None:
-        """Publish whether requests of this process wait for a slot."""
-
-    @property
-    def wanted_elsewhere(self) -> bool:
-        """Whether another process waits for a slot, which may be free by now."""
-        ...
-
-    @property
-    def exceed_share(self) -> bool:
-        """Whether this process should give a slot to one that waits and has fewer."""
-        ...
-
-    @property
-    def turn(self) -> int:
-        """The position of this process among those that can give up a connection, so that not all do at once."""
-        ...
-
-
-class LocalSlots:
-    """The slots of a single process."""
-
-    processes = 1
-    free: int
-    wanted_elsewhere = exceed_share = False
-    turn = 0
-
-    def __init__(self, limit: int) -> None:
-        self.limit = self.free = limit
-        self.used = 0
-
-    def __repr__(self) -> str:
-        return f"<LocalSlots: {self.free} of {self.limit} free>"
-
-    @property
-    def used_everywhere(self) -> int:
-        return self.used
-
-    def take(self) -> bool:
-        if self.free <= 0:
-            return False
-        self.free -= 1
-        return True
-
-    def give(self) -> None:
-        self.free += 1
-
-    def want(self, wanted: bool) -> None:
-        """No other process can give one."""
-
-
-def local_slots(_origin: Origin, limit: int) -> LocalSlots:
-    """The places for connections of a process that shares its limit with no other."""
-    return LocalSlots(limit)
-
-
 # --- The pools of all hosts ------------------------------------------------------------------------------
 
 
@@ -570,23 +432,15 @@ class PoolSettings:
 
 
 class Pools:
-    """A pool for each host of the configuration. `make_slots` gives the slots of an origin, up to a limit."""
+    """A pool for each host of the configuration."""
 
-    def __init__(
-        self,
-        deadlines: Deadlines,
-        names: Names,
-        make_slots: Callable[[Origin, int], ConnectionSlots] = local_slots,
-    ) -> None:
+    def __init__(self, deadlines: Deadlines, names: Names) -> None:
         self._deadlines = deadlines
-        self._make_slots = make_slots
         self._names = names
         self._settings: PoolSettings | None = None
         self._dialer: Dialer
         self._by_origin: dict[Origin, Pool] = {}
         self._by_endpoint: dict[tuple[str, str], Pool] = {}
-        self._made: WeakSet[Pool] = WeakSet()
-        """Also those that were replaced: requests may still wait in them."""
 
     def __repr__(self) -> str:
         return f"<Pools of {', '.join(sorted(pool.name for pool in self._by_origin.values())) or 'no host'}>"
@@ -616,17 +470,10 @@ class Pools:
         """`HOST:PORT` -> connections, and how many of them are idle."""
         return {pool.name: pool.sizes for pool in self._by_origin.values()}
 
-    def use_free_slots(self) -> None:
-        """Other processes gave slots back, or want some."""
-        for pool in tuple(self._made):
-            pool.use_free_slots()
-
     def close(self) -> None:
         """Close idle connections now, and busy ones when their exchange ends."""
         for pool in self._by_origin.values():
             pool.close()
 
     def _make(self, origin: Origin, settings: PoolSettings) -> Pool:
-        pool = Pool(origin, self._dialer, self._deadlines, self._make_slots(origin, settings.max_connections))
-        self._made.add(pool)
-        return pool
+        return Pool(origin, self._dialer, self._deadlines, settings.max_connections)

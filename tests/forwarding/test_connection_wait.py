@@ -177,7 +177,7 @@ async def test_a_request_that_ends_before_its_connection_is_begun_returns_the_pl
         assert (await second.answer()).status == 503
         await bench.settled(lambda: not bench.accounting.in_flight)
         pool.lost = lost  # type: ignore[method-assign]  # as above
-        assert pool.slots.free == 1
+        assert pool.free == 1
         gate.allowed.release()
         gate.allowed.release()
         assert (await bench.ask()).status == 200
@@ -280,13 +280,14 @@ async def test_a_defect_behind_one_response_leaves_the_next_request_its_connecti
     for client in (first, second):
         client.send(GET)
         await bench.rest(first, second)
-    publish = Pool._publish
+    grant = Pool._grant
 
     def fail_once(pool: Pool) -> None:
-        monkeypatch.setattr(Pool, "_publish", publish)
-        raise OSError("the channel is gone")
+        monkeypatch.setattr(Pool, "_grant", grant)
+        grant(pool)
+        raise RuntimeError("a defect")
 
-    monkeypatch.setattr(Pool, "_publish", fail_once)
+    monkeypatch.setattr(Pool, "_grant", fail_once)
     for _ in range(2):
         bench.upstreams[-1].send(OK)
         await bench.rest(first, second)

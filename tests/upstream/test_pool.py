@@ -11,7 +11,7 @@ import pytest
 from proxy.clock import boot_time
 from proxy.errors import UpstreamTimeout
 from proxy.net.names import Names
-from proxy.upstream.pool import FairQueue, LocalSlots, Pools, may_hold_another, unreserved
+from proxy.upstream.pool import FairQueue, Pools, PoolSettings, may_hold_another, unreserved
 from tests.support.proxy_bench import ProxyBench, Running
 from tests.support.wire import GET, HELLO, Wire, answering
 
@@ -228,7 +228,7 @@ async def test_who_leaves_with_leave_to_connect_passes_it_on(running: Running) -
         await gate.until(bench, 2)
         gate.answer(1)
         assert (await last.answer()).status == 200
-        assert pool.slots.free == pool.limit - pool.sizes[0]
+        assert pool.free == pool.limit - pool.sizes[0]
 
 
 async def test_who_waits_too_long_is_told_what_to_raise(running: Running) -> None:
@@ -455,11 +455,14 @@ def test_within_a_client_families_keep_the_order_in_which_they_came() -> None:
 PATIENCE = 20.0
 
 
-def test_a_single_process_has_all_places() -> None:
-    """And no other one to ask."""
-    slots = LocalSlots(1)
-    assert (slots.take(), slots.take(), slots.free) == (True, False, 0)
-    slots.want(True)
-    slots.give()
-    assert (slots.free, slots.wanted_elsewhere, slots.exceed_share) == (1, False, False)
-    assert repr(slots) == "<LocalSlots: 1 of 1 free>"
+async def test_a_family_leaves_a_quarter_to_others(running: Running) -> None:
+    """Of sixteen connections, whether or not they are open: others find one at once."""
+    async with running(answering(HELLO)) as bench:
+        bench.pools.apply(PoolSettings(5.0, 16), {("api", "na"): f"http://127.0.0.1:{bench.upstream.port}"})
+        pool = bench.pools.find("api", "na")
+        while not pool.is_full("reports"):
+            await pool.acquire(fresh=False, patience=PATIENCE, family="reports")
+        assert (pool.held_by("reports"), pool.free) == (12, 4)
+        assert not pool.is_full("campaigns")
+        for connection in tuple(pool._all):
+            connection.close()

@@ -157,14 +157,14 @@ async def test_a_request_that_waited_for_a_connection_waits_for_its_turn_as_well
         clients = [await bench.client(limited)]
         pool = bench.pools.find("api", "na")
         for number, request in enumerate((limited, other, limited), 1):
-            await bench.settled(lambda: pool.slots.used == 1)
+            await bench.settled(lambda: pool.used == 1)
             clients.append(await bench.client(request))
             await bench.settled(lambda: len(pool._waiting) == number)  # noqa: B023 - awaited within the turn
         answers.set()
         assert [(await client.answer()).status for client in clients] == [429, 429, 200, 429]
         await bench.events.last(4)
         assert sorted(event.attempts for event in bench.events.finished) == [0, 0, 1, 1]
-        assert pool.slots.used == 0
+        assert pool.used == 0
 
 
 async def test_a_request_that_waited_for_a_newer_token_waits_for_its_turn_as_well(running: Running) -> None:
