@@ -19,8 +19,7 @@ from typing import Final
 NAMES: Final = ("ads-proxy", "amazon-ads-proxy")
 """The names under which the program is installed."""
 options_in_use: Final[dict[str, str]] = {}
-"""`--config` and `--env-file` as they were given to the command that runs. The command line fills it, and a worker gets
-that of its supervisor."""
+"""`--config` and `--env-file` as they were given to the command that runs. The command line fills it."""
 _SUGGESTED: Final = re.compile(
     r"(?m)(?P<start>^ *|`|^Example: )ads-proxy (?P<name>[a-z][a-z-]*)(?P<rest>(?: [^`\n]*)?)(?=`|$)"
 )

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import math
 import re
+from collections import Counter
 from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,6 @@ from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    Numbers = list[float] | memoryview[float]
-    """A budget's row: this process's own, or in memory that several share."""
 
     from proxy.access.client_certificates import PeerCertificate
     from proxy.access.token_verification import TokenVerifier, VerifiedToken
@@ -128,61 +126,43 @@ class BudgetUsage:
     count: int
 
 
-LEVEL, AT, CAPACITY, SPENT, ROW_LENGTH = range(5)
-"""A budget is a row of numbers: its bucket, which has `LEVEL` at the time `AT`, and how many requests were `SPENT`."""
 _MINUTE = 60.0
-
-
-def spend_one(row: Numbers, per_minute: int, now: float) -> float:
-    """Take one request off a budget. Returns 0, or the seconds until there is one to take."""
-    if not row[CAPACITY]:
-        row[LEVEL], row[AT] = per_minute, now
-    bucket = TokenBucket(per_minute, _MINUTE / per_minute, row[LEVEL], row[AT])
-    row[CAPACITY] = per_minute
-    left_over = bucket.take(now)
-    if left_over is None:
-        return bucket.wait(now)
-    row[LEVEL], row[AT] = left_over.level, left_over.at
-    row[SPENT] += 1
-    return 0.0
-
-
-def take_spending(name: str, row: Numbers) -> BudgetUsage:
-    """What was spent of a budget since this was asked last."""
-    capacity, spent, row[SPENT] = row[CAPACITY], int(row[SPENT]), 0.0
-    return BudgetUsage(name, capacity, _MINUTE / capacity, spent)
-
-
-def settle_row(row: Numbers, left: float, now: float) -> None:
-    """Set what is left of a budget that other processes spend as well, less what was spent here since."""
-    row[LEVEL], row[AT] = left - row[SPENT], now
 
 
 class Budgets:
     """What is left of each client's budget; outlives a reload. `now` never runs backwards."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, Numbers] = {}
+        self._buckets: dict[str, TokenBucket] = {}
+        self._spent: Counter[str] = Counter()
+        """Requests since `take_spendings` was called last."""
 
     def spend(self, name: str, per_minute: int, now: float) -> float:
-        """Spend one request of a client's budget, as `spend_one` does."""
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = [0.0] * ROW_LENGTH
-        return spend_one(row, per_minute, now)
-
-    def claim(self, name: str, limit: int, in_flight: int) -> bool:
-        """Whether a client may have one more request in flight than the `in_flight` ones here. Who shares the budgets
-        counts it in this step, so that no two processes take the last place."""
-        return in_flight < limit
+        """Take one request off a client's budget. Returns 0, or the seconds until there is one to take."""
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = TokenBucket.full(per_minute, _MINUTE / per_minute, now)
+        elif bucket.capacity != per_minute:
+            bucket = TokenBucket(per_minute, _MINUTE / per_minute, bucket.level, bucket.at)
+        left = bucket.take(now)
+        self._buckets[name] = left or bucket
+        if left is None:
+            return bucket.wait(now)
+        self._spent[name] += 1
+        return 0.0
 
     def take_spendings(self) -> tuple[BudgetUsage, ...]:
         """What was spent since this was asked last."""
-        return tuple(take_spending(name, row) for name, row in self._rows.items() if row[SPENT])
+        spent, self._spent = self._spent, Counter()
+        buckets = self._buckets
+        return tuple(
+            BudgetUsage(name, buckets[name].capacity, buckets[name].interval, count) for name, count in spent.items()
+        )
 
     def settle(self, name: str, left: float, now: float) -> None:
-        """Set what is left of a client's budget, as `settle_row` does."""
-        settle_row(self._rows[name], left, now)
+        """Set what is left of a budget that other replicas spend as well, less what was spent here since."""
+        bucket = self._buckets[name]
+        self._buckets[name] = TokenBucket(bucket.capacity, bucket.interval, left - self._spent[name], now)
 
 
 class Clients:
@@ -541,7 +521,7 @@ class Clients:
         policy = identity.policy
         if policy is None or policy.max_in_flight is None:
             return
-        if not self._budgets.claim(policy.name, policy.max_in_flight, in_flight):
+        if in_flight >= policy.max_in_flight:
             raise BudgetSpent(
                 f"Client {policy.name} may have {policy.max_in_flight} requests in flight (max_in_flight); "
                 "wait until one of them finishes.",

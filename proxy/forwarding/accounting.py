@@ -89,7 +89,6 @@ class Accounting:
 
     def __init__(self, observer: Observer, journal: Journal | None = None, tracing: Tracing | None = None) -> None:
         self.observer = observer
-        self.make_client_cell: Callable[[str], Cell] = lambda client: Cell()
         self.write_gate = WriteGate()
         self.tracing = tracing
         self.journal = journal if journal is not None else Journal(listeners=(observer,))
@@ -111,7 +110,7 @@ class Accounting:
         configured."""
         found = self._of_client.get(client)
         if found is None:
-            found = self._of_client[client] = self.make_client_cell(client)
+            found = self._of_client[client] = Cell()
         return found
 
     def started(self, in_flight: Cell | None = None) -> None:

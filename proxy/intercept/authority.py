@@ -22,7 +22,6 @@ import ipaddress
 import os
 import stat
 from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.config import check_can_be_made
@@ -35,6 +34,7 @@ from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -121,12 +121,6 @@ class Authority:
         return cls(None, (make_generation(now),))
 
     @classmethod
-    def of(cls, folder: Path | None, content: Secret) -> Authority:
-        """The authority of this folder as another process has it, from its `content`; what is in the folder by then
-        does not matter."""
-        return cls(folder, _parse((folder or Path()) / KEY_FILE, content.reveal().encode("ascii")))
-
-    @classmethod
     def read(cls, folder: Path) -> Authority | None:
         """The authority of this folder as it is, None where there is none; changes nothing.
 
@@ -149,11 +143,6 @@ class Authority:
     def renewed(self) -> str:
         """A sentence for when it has another certificate."""
         return _RENEWED.format(self.certificate)
-
-    @property
-    def content(self) -> Secret:
-        """All that it consists of, as `ca.key` has it."""
-        return Secret(b"".join(generation.pem for generation in self._generations).decode("ascii"))
 
     @property
     def pem(self) -> bytes:

@@ -1,7 +1,6 @@
 """Who lists a profile or reaches an ads account, by all lists that a process has in memory.
 
-How the lists come there, and what follows from an id that none of them has, is for `directory`, and in a worker for its
-copy of the directory.
+How the lists come there, and what follows from an id that none of them has, is for `directory`.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ async def list_profiles(
 async def ask(session: HttpSession, endpoint: Endpoint, access_token: Secret, request: ListRequest) -> ListResponse:
     """Ask one host for a list. Raises `ProfilesUnavailable` where no answer came."""
     opened_session = await opened(session)
-    # Not above: a worker has the values of this file, and asks for no list; see `proxy.net.session`, too.
+    # Not above: this is imported before clients are served; see `proxy.net.session`, too.
     from aiohttp import ClientError, ClientTimeout
 
     headers = {

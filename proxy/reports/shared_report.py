@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.sockets import End
     from proxy.http1.message import Response
     from proxy.reports.orders import Order, Report
-    from proxy.reports.sharing import OrderClaim, ReportRules, ReportSharing
+    from proxy.reports.sharing import OrderClaim, ReportRules, SharedReports
     from proxy.strict_json import JsonBody
     from proxy.tokens.values import AccessToken
 
@@ -69,7 +69,7 @@ _OWN_CONDITIONS: Final = frozenset((b"range", b"if-match", b"if-none-match", b"i
 class SharedOrders(Capability):
     """Orders and polls that clients share; `rules` are None where they pass like all other requests."""
 
-    def __init__(self, sharing: ReportSharing, rules: ReportRules | None, dependencies: Dependencies) -> None:
+    def __init__(self, sharing: SharedReports, rules: ReportRules | None, dependencies: Dependencies) -> None:
         self.sharing, self._rules, self.dependencies = sharing, rules, dependencies
 
     @property
@@ -225,7 +225,7 @@ class SharedReport(Tap):
         return None
 
     async def _claim_order(self, unfit: str) -> OrderClaim | None:
-        """See `ReportSharing.claim_order`; None if the order is not shared."""
+        """See `SharedReports.claim_order`; None if the order is not shared."""
         if self._order is None or not self._rules.reuses:
             return None
         try:

@@ -1,8 +1,7 @@
 """Which report each order made, and who asks Amazon for what several clients want at one time.
 
-`SharedReports` is one for all that share: of a program without workers, or of the supervisor. Keys are digests: what
-they are made of, and the requests to Amazon, are for `reports.shared_report`. Each claim has a ticket of its own.
-Moments are wall-clock time.
+Keys are digests: what they are made of, and the requests to Amazon, are for `reports.shared_report`. Each claim has a
+ticket of its own. Moments are wall-clock time.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cachetools import LRUCache
 
@@ -187,12 +186,6 @@ class Claims:
             del self._claimed[key]
             held[1].set_result(None)
 
-    def release_all(self, prefix: str) -> None:
-        """All those whose tickets begin so are gone."""
-        for key, (ticket, _) in tuple(self._claimed.items()):
-            if ticket.startswith(prefix):
-                self.release(key, ticket)
-
 
 class OrderClaim(NamedTuple):
     """What to do with an order: give its client `made`; or, if it is `granted`, look at `made` if there is one, or send
@@ -210,38 +203,8 @@ class PollClaim(NamedTuple):
     granted: bool
 
 
-class ReportSharing(Protocol):
-    """What an exchange asks of `SharedReports`, wherever that is. `wall` is its clock."""
-
-    wall: Callable[[], float]
-
-    def apply(self, rules: ReportRules | None) -> None: ...
-
-    async def claim_order(
-        self, order: str, ticket: str, queued: QueuedOrder | None = None, unfit: str = ""
-    ) -> OrderClaim: ...
-
-    def settle_order(self, order: str, ticket: str, made: MadeReport | None) -> None: ...
-
-    async def claim_poll(self, report: str, ticket: str) -> PollClaim: ...
-
-    def settle_poll(self, report: str, ticket: str, answer: PollAnswer | None) -> None: ...
-
-    def saw(self, report: str, shown: Report, *, shows_answer: bool) -> None: ...
-
-    def forget(self, report: str) -> None: ...
-
-    async def wait_for_turn(self, queued: QueuedOrder) -> None: ...
-
-    def give_back(self, limit: OrderLimit, left_at: float) -> None: ...
-
-    def throttled(self, limit: OrderLimit, sent_at: float, retry_after: float | None) -> None: ...
-
-    def taken(self, limit: OrderLimit, sent_at: float) -> None: ...
-
-
 class SharedReports:
-    """What requests for reports share in this process. Implements `ReportSharing`."""
+    """What requests for reports share. `wall` is the clock of all moments."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.wall = wall
@@ -379,12 +342,6 @@ class SharedReports:
     def taken(self, limit: OrderLimit, sent_at: float) -> None:
         """See `OrderQueues.taken`."""
         self.queues.taken(limit, sent_at)
-
-    # --- processes
-
-    def lost(self, prefix: str) -> None:
-        """A process is gone, whose tickets began so: others may ask for what it asked."""
-        self._claims.release_all(prefix)
 
 
 def _poll(report: str) -> str:

@@ -135,11 +135,6 @@ class Freezes:
         clients = {client: entry for client, entry in written.items() if client is not None}
         return {"all": written.get(None), "clients": clients}
 
-    def copy(self, document: Mapping[str, Any], unknown: str) -> None:
-        """Become what another process knows, as a worker does."""
-        self._entries, self.unknown = read_document(document), unknown
-        self._changed()
-
     def _changed(self) -> None:
         self._frozen = {
             client: Freeze(client, entry.by, entry.because, entry.at)

@@ -85,7 +85,7 @@ def _cut_violation(violation: SpendViolation) -> SpendViolation:
 
 
 def write_judged(write: ObservedWrite) -> dict[str, Any]:
-    """A judged write as JSON has it, for the channel of a worker and for the store."""
+    """A judged write as JSON has it, for the store."""
     return {**asdict(write), "judged": write.judged._asdict()}
 
 

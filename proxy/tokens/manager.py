@@ -70,8 +70,6 @@ class TokenManager:
         """When all are to be looked at again, on the event loop's clock, however many of them move until then."""
         self._rejected_at = 0.0
         self.watchful = False
-        self.rejected: Callable[[], None] = lambda: None
-        """Called with each 401, of whatever request."""
         self.store_changed: Callable[[StoreChange], None] = lambda _: None
         """Called with each change of the store, before what it has is read."""
 
@@ -157,7 +155,6 @@ class TokenManager:
         """A token of another generation, after Amazon's 401 to this use, or None if the 401 is not convincingly about
         the token. Raises `NoUsableToken` if it is, and none comes within `request_wait`."""
         self.watchful, self._rejected_at = True, self._clock()
-        self.rejected()
         credential = self._credentials.get(rejected.account)
         return await credential.renew(rejected, use) if credential is not None else None
 

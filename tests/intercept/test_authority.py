@@ -431,7 +431,8 @@ def java_root_of_another(key_file: Path) -> None:
 def cross_of_another(key_file: Path) -> None:
     """Another authority's cross certificate and its root, behind this one's own certificate."""
     own, end, _ = key_file.read_bytes().partition(b"-----END CERTIFICATE-----\n")
-    _, _, other = Authority.temporary(NOW).content.reveal().encode().partition(b"-----END CERTIFICATE-----\n")
+    content = b"".join(generation.pem for generation in Authority.temporary(NOW)._generations)
+    _, _, other = content.partition(b"-----END CERTIFICATE-----\n")
     write_private(key_file, own + end + other)
 
 

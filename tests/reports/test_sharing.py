@@ -135,17 +135,6 @@ async def test_one_claims_and_the_others_wait() -> None:
     assert repr(claims) == "<Claims: 0>"
 
 
-@virtual_time
-async def test_the_claims_of_a_process_that_is_gone_are_released() -> None:
-    """Those of the others stay."""
-    claims = Claims()
-    claims.take("a", "1:x")
-    claims.take("b", "12:x")
-    claims.release_all("1:")
-    assert claims.take("a", "2:x")
-    assert not claims.take("b", "2:x")
-
-
 def shared(rules: ReportRules | None = RULES) -> tuple[SharedReports, list[float]]:
     clock = [NOW]
     found = SharedReports(lambda: clock[0])
@@ -194,13 +183,13 @@ async def test_who_stops_waiting_disturbs_nobody() -> None:
 
 @virtual_time
 async def test_a_report_that_needs_a_look_is_granted_with_it() -> None:
-    """And so is one of a process that is gone."""
+    """By one order at a time."""
     reports, clock = shared()
     reports.settle_order("order", "a", MADE)
     clock[0] += 60
-    assert await reports.claim_order("order", "1:b") == OrderClaim(MADE, granted=True)
-    reports.lost("1:")
-    assert (await reports.claim_order("order", "2:c")).granted
+    assert await reports.claim_order("order", "b") == OrderClaim(MADE, granted=True)
+    reports.settle_order("order", "b", None)
+    assert (await reports.claim_order("order", "c")).granted
 
 
 @virtual_time

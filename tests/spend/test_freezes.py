@@ -130,17 +130,6 @@ def test_listeners_hear_of_what_is_new() -> None:
     assert heard == [True, False]
 
 
-def test_a_worker_becomes_what_its_supervisor_knows() -> None:
-    """The document is JSON, also where nothing is known."""
-    freezes, worker = Freezes(), Freezes()
-    freezes.change("agent", frozen(because="Bids"))
-    freezes.change(None, unfrozen())
-    worker.copy(freezes.to_document(), "")
-    assert (worker.in_force(), worker.unknown) == (freezes.in_force(), "")
-    worker.copy(Freezes().to_document(), "away")
-    assert (worker.in_force(), worker.unknown) == ((), "away")
-
-
 @pytest.mark.parametrize(
     "document",
     [
