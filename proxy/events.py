@@ -338,35 +338,6 @@ class TraceDeliveryChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerStarted(Event):
-    """A worker serves from now on, as this process of the system."""
-
-    number: int
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLost(Event):
-    """A worker is there no more: `reason` is `crashed`, `hung` or `not-ready`, `detail` how its process ended. Another
-    takes its place after `retry_in` seconds. It had `in_flight` requests, as of its last 0.25 seconds."""
-
-    number: int
-    pid: int
-    reason: str
-    detail: str
-    retry_in: float
-    in_flight: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NumbersOverflowed(Event):
-    """The memory that this worker counts in has no room for another series; told once. What it counts of new ones is
-    missing in the metrics."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class DrainStarted(Event):
     in_flight: int
     delay: float

@@ -28,7 +28,7 @@ LOST: Final = "audit-lost"
 UNCLOSED: Final = "unclosed"
 """The key, under `ads_proxy`, of the record of a start after a program that had not closed the stream."""
 WORKER_LOST: Final = "worker-lost"
-"""The action of the record of a worker that ended unexpectedly."""
+"""The action of the record of a worker process that ended unexpectedly: only up to version 0.2 there were any."""
 MAX_BREAKS: Final = 20
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy import events
-from proxy.audit.chain import WORKER_LOST
 from proxy.audit.changed_objects import MAX_CHARACTERS
 from proxy.events import (
     NEEDS_OPERATOR,
@@ -126,7 +125,7 @@ def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
 
 
 class RecordSink(Protocol):
-    """Where records go: `AuditStream.put`, or the supervisor's. `write` marks the record of a request to Amazon."""
+    """Where records go: `AuditStream.put`. `write` marks the record of a request to Amazon."""
 
     def __call__(self, record: Mapping[str, Any], *, write: bool = False) -> None: ...
 
@@ -443,10 +442,6 @@ _MAKERS: Final[dict[type[Event], Callable[[Any], dict[str, Any] | None]]] = {
     ClientKeysInForce: lambda e: {
         **_event("client-keys-in-force", "iam", "info", SUCCESS),
         **_own(keys=list(e.keys)),
-    },
-    events.WorkerLost: lambda e: {
-        **_event(WORKER_LOST, "process", "end", FAILURE, e.reason),
-        **_own(number=e.number, in_flight=e.in_flight),
     },
     events.ServerStopped: lambda e: {**_event("server-stopped", "process", "end", SUCCESS), **_own(cut=e.cut)},
 }

@@ -12,9 +12,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from enum import StrEnum
 from itertools import chain
-from operator import add, sub
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from proxy.observability.exposition import SampleLine
 from proxy.value_classes import dataclass
@@ -32,7 +30,6 @@ _ADDED: Final = 256
 """Series of a histogram that are added up at a time."""
 _BLOCK: Final = 32
 """Series whose text is kept together: enough that a scrape has few pieces, few enough that a change costs little."""
-NOTHING: Final[Mapping[Labels, float]] = MappingProxyType({})
 
 
 class InstrumentKind(StrEnum):
@@ -71,13 +68,6 @@ class Instrument:
         return _families()[self.kind](PREFIX + self.name, self.help, labels=self.labels)
 
 
-class SharedNumbers(Protocol):
-    """Numbers by labels that another process reads."""
-
-    def get(self, labels: Labels, default: float, /) -> float: ...
-    def __setitem__(self, labels: Labels, value: float, /) -> None: ...
-
-
 class Table:
     """One counter or gauge: a number for each combination of labels.
 
@@ -85,13 +75,11 @@ class Table:
     changed: with ten thousand accounts a scrape has 400,000 lines, of which few differ from those of the one before.
     """
 
-    __slots__ = ("_at", "_elsewhere", "_labels", "_line", "_numbers", "_shared", "_texts", "instrument")
+    __slots__ = ("_at", "_labels", "_line", "_numbers", "_texts", "instrument")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self._line = SampleLine(PREFIX + instrument.name, instrument.labels)
-        self._shared: SharedNumbers | None = None
-        self._elsewhere: Mapping[Labels, float] = NOTHING
         self._clear()
 
     def _clear(self) -> None:
@@ -101,14 +89,7 @@ class Table:
         self._numbers = array("d")
         self._texts: list[bytes | None] = []
 
-    def share(self, numbers: SharedNumbers) -> None:
-        """Count there from now on, for another process to show."""
-        self._shared = numbers
-
     def add(self, *labels: str, amount: float = 1.0) -> None:
-        if self._shared is not None:
-            self._shared[labels] = self._shared.get(labels, 0.0) + amount
-            return
         at = self._at.get(labels)
         if at is None:
             at = self._place(labels)
@@ -150,33 +131,22 @@ class Table:
             if len(left) < len(self._labels):
                 self.replace(left)
 
-    def family(self, counted_elsewhere: Mapping[Labels, float] = NOTHING) -> Metric:
-        """What is here, and what others counted of it."""
+    def family(self) -> Metric:
+        """All series, as the library has them."""
         family = self.instrument.family()
-        for labels in dict.fromkeys((*self._labels, *counted_elsewhere)):
-            here = self._numbers[self._at[labels]] if labels in self._at else 0.0
-            family.add_metric(labels, here + counted_elsewhere.get(labels, 0.0))
+        for labels, number in zip(self._labels, self._numbers, strict=True):
+            family.add_metric(labels, number)
         return family  # type: ignore[no-any-return]  # prometheus_client says Any
 
-    def lines(self, elsewhere: Mapping[Labels, float] = NOTHING) -> Iterator[bytes]:
+    def lines(self) -> Iterator[bytes]:
         """The samples of `family`, a block at a time; what changes meanwhile may be among them or not."""
-        for labels in self._elsewhere.keys() | elsewhere.keys():
-            if labels in self._at and self._elsewhere.get(labels) != elsewhere.get(labels):
-                self._texts[self._at[labels] // _BLOCK] = None
-        self._elsewhere = elsewhere
         known, numbers, texts, line = self._labels, self._numbers, self._texts, self._line
-        only_elsewhere = [labels for labels in elsewhere if labels not in self._at]
         for block in range(len(texts)):
             text = texts[block]
             if text is None:
                 places = range(block * _BLOCK, min((block + 1) * _BLOCK, len(known)))
-                written = [line(known[at], numbers[at] + elsewhere.get(known[at], 0.0)) for at in places]
-                text = "".join(written).encode()
-                if self._elsewhere is elsewhere:  # else a scrape that began later has newer numbers
-                    texts[block] = text
+                text = texts[block] = "".join([line(known[at], numbers[at]) for at in places]).encode()
             yield text
-        for labels in only_elsewhere:
-            yield line(labels, elsewhere[labels]).encode()
 
 
 _Labels = TypeVar("_Labels")
@@ -224,11 +194,6 @@ class Buckets:
         self.counts = list(map(sum, zip(self.counts, *[other.counts for other in others], strict=True)))
         self.total = sum((other.total for other in others), self.total)
 
-    def add_growth(self, older: Buckets, newer: Buckets) -> None:
-        """What a series has seen since then. The sum never falls: a scraper would take it for a restart."""
-        self.counts = list(map(add, self.counts, map(sub, newer.counts, older.counts)))
-        self.total += max(0.0, newer.total - older.total)
-
 
 class Distribution:
     """One histogram: buckets for each combination of labels. `exemplars` holds the last one of each bucket, by the
@@ -266,6 +231,10 @@ class Distribution:
                 buckets.append((name, float(running), exemplar))
             family.add_metric(labels, buckets, seen.total)
         return family  # type: ignore[no-any-return]  # prometheus_client says Any
+
+    def text(self, form: ExpositionFormat) -> Iterator[bytes]:
+        """The family as a scraper gets it."""
+        yield form.text_of(self.family())
 
 
 class WrittenDistribution(Distribution):

@@ -118,7 +118,6 @@ class Journal:
         recent: RecentRequests | None = None,
     ) -> None:
         self._metrics = metrics if metrics is not None else RequestMetrics()
-        self._shared = self._metrics.shared
         self._logs = logs
         self._entries: BoundedCache[tuple[RequestKind, int], JournalEntry]
         self._entries = BoundedCache(MAX_ENTRIES, _MAX_CACHE_BYTES)
@@ -223,9 +222,6 @@ class Journal:
                 defect = defect or error
         if lines and logs is not None:
             logs.sink.put_all(lines)
-        if self._shared:
-            for numbers in {record[0].numbers for record in ended}:
-                numbers.write()
         if defect is not None:
             raise defect
 

@@ -79,8 +79,6 @@ _ALWAYS: Final[dict[type[Event], str]] = {
     events.ApproverRefused: "warning",
     ClientKeysInForce: "debug",
     AuditFailed: "error",
-    events.WorkerLost: "error",
-    events.NumbersOverflowed: "warning",
     events.ReportFileUnreadable: "error",
     events.DefectMet: "error",
 }

@@ -19,10 +19,8 @@ from proxy import errors, events
 from proxy.events import CredentialState, Event, RequestFinished
 from proxy.observability import request_metrics
 from proxy.observability.exposition import form_of
-from proxy.observability.instruments import NOTHING, Instrument, InstrumentKind, Table, WrittenDistribution
-from proxy.observability.number_memory import SharedValues
+from proxy.observability.instruments import Instrument, InstrumentKind, Table, WrittenDistribution
 from proxy.observability.request_metrics import (
-    CONSOLE_AGE,
     IN_FLIGHT,
     REQUESTS,
     RequestLabels,
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
     from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Distribution, Labels
-    from proxy.observability.number_memory import NumberMemory
     from proxy.observability.request_metrics import RequestNumbers
 
 REFRESH_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -273,18 +270,7 @@ REPORT_AGE = _gauge(
 )
 REPORT_ROWS = _gauge("report_rows", "Rows of the newest result of a named report.", ("report",))
 REPORT_INTERVAL = _gauge("report_interval_seconds", "Time between two runs of a named report.", ("report",))
-WORKERS = _gauge("workers", "Worker processes by state; absent with a single process.", ("state",))
-WORKER_RESTARTS = _counter(
-    "worker_restarts_total",
-    "Workers that were replaced, by reason; absent with a single process.",
-    ("reason",),
-    on=events.WorkerLost,
-)
-SPANS = _counter(
-    "trace_spans_total",
-    "Spans by result: made, then sent or refused; dropped by a worker before that.",
-    ("result",),
-)
+SPANS = _counter("trace_spans_total", "Spans by result: made, then sent or refused.", ("result",))
 _gauge(
     "fleet_replicas",
     "Replicas that share the store, as seen by this one.",
@@ -310,23 +296,16 @@ class Metrics:
     """The observer that counts. Register nothing else under its prefix; `scrape` gives what `/metrics` answers."""
 
     _audit_counts: Callable[[], AuditNumbers] | None
-    _worker_counts: Callable[[], Mapping[str, int]]
     _report_results: Callable[[], Mapping[str, tuple[float, int, float]]]
 
-    def __init__(
-        self,
-        version: str,
-        wall: Callable[[], float] = time.time,
-        memory: NumberMemory | None = None,
-    ) -> None:
-        """With `memory` requests, and what else a worker counts, are counted there, and another process shows them."""
+    def __init__(self, version: str, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._version = version
         self._gone: set[str] = set()
         self._accounts: set[str] = set()
-        self.requests = RequestMetrics(memory)
+        self.requests = RequestMetrics()
         self._tables = {each.instrument.name: Table(each.instrument) for each in DECLARED}
-        self._start_counting(memory)
+        self._start_counting()
         self._refresh_durations = WrittenDistribution(REFRESH_DURATIONS)
         self._distributions = (self._refresh_durations, *self.requests.distributions)
         of_accounts: dict[type[Event], Callable[[Any], None]] = {
@@ -382,12 +361,6 @@ class Metrics:
         """Sets the source of the numbers of the audit stream, read at a scrape."""
         self._audit_counts = counts
 
-    def watch_workers(self, counts: Callable[[], Mapping[str, int]], reasons: Iterable[str]) -> None:
-        """Sets the source of the numbers of workers, and the reasons for a restart; only with several workers."""
-        self._worker_counts = counts
-        for reason in reasons:
-            self.add(WORKER_RESTARTS, reason, amount=0.0)
-
     def watch_spans(self, counts: Callable[[], Mapping[str, int]]) -> None:
         """Sets the source of the numbers of spans; only with traces."""
         self._span_counts = counts
@@ -422,7 +395,7 @@ class Metrics:
         yield from self.requests.text(form)
         for table in self._tables.values():
             yield form.text_of(table.instrument.family())
-            yield from table.lines(self._counted_elsewhere(table))
+            yield from table.lines()
         yield form.text_of(self._refresh_durations.instrument.family())
         yield from self._refresh_durations.lines()
         for distribution in self.requests.distributions:
@@ -438,10 +411,9 @@ class Metrics:
         return self.requests.series()
 
     def counted(self, name: str) -> dict[Labels, int]:
-        """The series of a counter by its declared name, what others counted included."""
-        self.requests.look(CONSOLE_AGE)
+        """The series of a counter by its declared name."""
         table = self._tables[name]
-        samples = table.family(self._counted_elsewhere(table)).samples
+        samples = table.family().samples
         return {tuple(each.labels[label] for label in table.instrument.labels): int(each.value) for each in samples}
 
     def _request_finished(self, event: RequestFinished) -> None:
@@ -563,14 +535,10 @@ class Metrics:
 
         return begin
 
-    def _start_counting(self, memory: NumberMemory | None) -> None:
+    def _start_counting(self) -> None:
         """Known label values have their series before anything happens."""
-        self._audit_counts, self._worker_counts, self._span_counts = None, dict, dict
+        self._audit_counts, self._span_counts = None, dict
         self._report_results = dict
-        if memory is not None:
-            for table in self._tables.values():
-                if table.instrument.kind is InstrumentKind.COUNTER:
-                    table.share(SharedValues(memory, table.instrument.name))
         for each in DECLARED:
             if not each.by_account:
                 self._beginning(each)()
@@ -583,30 +551,18 @@ class Metrics:
             self.put(AUDIT_RECORDS, "written", value=counts.written)
             self.put(AUDIT_RECORDS, "lost", value=counts.lost)
             self.put(AUDIT_FAILING, value=float(counts.failing))
-        for phase, count in self._worker_counts().items():
-            self.put(WORKERS, phase, value=count)
         for result, count in self._span_counts().items():
             self.put(SPANS, result, value=count)
         results = self._report_results().items()
         self._tables[REPORT_AGE].replace({(name,): max(0.0, self._wall() - at) for name, (at, _, _) in results})
         self._tables[REPORT_ROWS].replace({(name,): float(rows) for name, (_, rows, _) in results})
         self._tables[REPORT_INTERVAL].replace({(name,): seconds for name, (_, _, seconds) in results})
-        self.requests.look()
 
     def _of_the_process(self) -> Iterator[Metric]:
         build = BUILD.family()
         build.add_metric((self._version, platform.python_version()), 1)
         yield build
         yield from _of_the_system().collect()
-
-    def _counted_elsewhere(self, table: Table) -> Mapping[Labels, float]:
-        """What workers counted of a counter, for accounts that are still there."""
-        instrument = table.instrument
-        if instrument.kind is not InstrumentKind.COUNTER:
-            return NOTHING
-        at = instrument.labels.index("account") if "account" in instrument.labels else None
-        found = self.requests.elsewhere(instrument)
-        return found if at is None else {labels: v for labels, v in found.items() if labels[at] not in self._gone}
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What there is to scrape, in the order of a scrape; docs/reference/metrics.md is made from it."""

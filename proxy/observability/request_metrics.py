@@ -6,34 +6,28 @@ Code that serves requests of one kind keeps its `RequestNumbers`, and a request 
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from copy import copy
-from itertools import chain
-from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.events import declines_stream
 from proxy.observability.instruments import (
     Buckets,
     Cell,
+    Distribution,
     Instrument,
     InstrumentKind,
     SummedDistribution,
     Table,
     present,
 )
-from proxy.observability.number_memory import SharedBuckets, buckets_of
 from proxy.regions import REGION_NAMES
 from proxy.value_classes import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from proxy.events import RequestFinished
     from proxy.observability.exposition import ExpositionFormat
     from proxy.observability.instruments import Labels
-    from proxy.observability.number_memory import NumberMemory, Numbers
 
 
 OVERHEAD_BUCKETS: Final = (
@@ -73,15 +67,7 @@ OVERHEADS: Final = Instrument(
     (),
     OVERHEAD_BUCKETS,
 )
-_BOUNDS: Final = {UPSTREAMS.name: REQUEST_BUCKETS, OVERHEADS.name: OVERHEAD_BUCKETS}
-_PLAIN_WIDTH: Final = 2
-MOMENTS: Final = {REQUESTS.name: 1}
-"""Which number of a block in shared memory is the moment of the last request."""
 IN_FLIGHT: Final = Instrument(InstrumentKind.GAUGE, "requests_in_flight", "Requests being served.")
-
-_NO_DURATIONS: Final = Buckets(REQUEST_BUCKETS)
-CONSOLE_AGE: Final = 0.5
-"""Seconds: how old the console's numbers may be that another process counted. One page asks for them several times."""
 
 
 class RequestLabels(NamedTuple):
@@ -138,9 +124,7 @@ class StatusSums:
 
 class RequestNumbers:
     """The numbers of requests that are counted alike: `seen` is when the last one was over, as wall-clock time, 0
-    before the first. `durations` are theirs alone; the other two histograms are shared with others of their region.
-
-    Where another process reads what is added, it is there once it is written."""
+    before the first. `durations` are theirs alone; the other two histograms are shared with others of their region."""
 
     __slots__ = ("count", "durations", "overheads", "seen", "upstreams")
 
@@ -156,78 +140,32 @@ class RequestNumbers:
 
     def add_forwarded(self, duration: float, upstream: float, overhead: float) -> None:
         """A request that was sent to Amazon is over; `upstream` is a part of `duration`. The journal adds those that
-        ended well in place, and writes them a turn at a time."""
+        ended well in place."""
         self.count += 1
         if self.durations is not None and self.upstreams is not None:
             self.durations.add(duration)
             self.upstreams.add(upstream)
             self.overheads.add(overhead)
-        self.write()
 
     def add_answered(self, duration: float) -> None:
         """A request that the proxy answered itself is over; one that was never served took no time."""
         self.count += 1
         if self.durations is not None and duration:
             self.durations.add(duration)
-        self.write()
-
-    def write(self) -> None:
-        """No other process reads these."""
-
-
-class SharedRequestNumbers(RequestNumbers):
-    """Request numbers in memory that another process reads: the count, when the last request was over, the durations.
-
-    Reading and writing a number there takes ten times as long as here: this process alone counts in it, so it is
-    written only, and for many requests at once."""
-
-    __slots__ = ("_numbers",)
-    durations: SharedBuckets | None
-    upstreams: SharedBuckets | None
-    overheads: SharedBuckets
-
-    def __init__(self, numbers: memoryview[float], upstreams: SharedBuckets | None, overheads: SharedBuckets) -> None:
-        durations = SharedBuckets(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:]) if len(numbers) > _PLAIN_WIDTH else None
-        super().__init__(durations, upstreams, overheads)
-        self._numbers = numbers
-
-    def write(self) -> None:
-        """Write the numbers for the other process, before any of these requests' responses has left whole."""
-        self._numbers[0], self._numbers[1] = self.count, self.seen
-        if self.durations is not None and self.upstreams is not None:
-            self.durations.write()
-            self.upstreams.write()
-            self.overheads.write()
 
 
 class RequestMetrics:
-    """The metrics of all requests. The code that serves requests adds to `in_flight`. With `memory` the numbers are
-    kept there, for another process to show."""
+    """The metrics of all requests. The code that serves requests adds to `in_flight`."""
 
-    def __init__(self, memory: NumberMemory | None = None) -> None:
+    def __init__(self) -> None:
         self.in_flight = Cell()
-        self._memory = memory
-        self._changes: Callable[[], Iterable[tuple[str, Labels, Numbers]]] = tuple
-        self._elsewhere: dict[RequestLabels, RequestNumbers] = {}
-        """The cells of other processes' requests, as they were at the last look."""
-        self._sums_elsewhere = StatusSums()
-        self._counts_elsewhere: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
-        self._buckets_elsewhere: defaultdict[str, dict[Labels, Buckets]] = defaultdict(dict)
-        self._looked = -math.inf
-        self._others_in_flight: Callable[[], int] = int
         self._numbers: dict[RequestLabels, RequestNumbers] = {}
-        self._written: dict[tuple[str, Labels], SharedBuckets] = {}
         self._gone: set[str] = set()
         self._table = Table(REQUESTS)
         self._shown: dict[RequestLabels, int] = {}
         """The counts that the table has."""
-        self._changed: dict[RequestLabels, None] = {}
-        """What other processes counted that the table may not have."""
-        self._has_returned = False
-        """Whether an account is there again, whose counts the table does not have."""
         self._durations = SummedDistribution(DURATIONS, self._parts)
-        self._upstreams = SummedDistribution(UPSTREAMS, lambda: self._parts_elsewhere(UPSTREAMS))
-        self._overhead = SummedDistribution(OVERHEADS, lambda: self._parts_elsewhere(OVERHEADS))
+        self._upstreams, self._overhead = Distribution(UPSTREAMS), Distribution(OVERHEADS)
         self.distributions = (self._durations, self._upstreams, self._overhead)
         self._overheads = self._overhead.buckets()
         for region in REGION_NAMES:
@@ -248,74 +186,12 @@ class RequestMetrics:
         if method not in METHODS:
             return self.numbers(RequestLabels(client, account, region, "other", operation_class, status))
         gone = account in self._gone
-        if self._memory is not None:
-            return self._share(labels, self._memory)
         durations = (self._durations.buckets(region) if gone else Buckets(REQUEST_BUCKETS)) if region else None
         upstreams = self._upstreams.buckets(region) if region else None
         numbers = RequestNumbers(durations, upstreams, self._overheads)
         if not gone:
             self._numbers[labels] = numbers
         return numbers
-
-    def _share(self, labels: RequestLabels, memory: NumberMemory) -> RequestNumbers:
-        """Cells that the other process shows, also of an account that is gone here: that is decided there."""
-        width = _PLAIN_WIDTH + 1 + len(REQUEST_BUCKETS) + 1 if labels.region else _PLAIN_WIDTH
-        block = memory.block(REQUESTS.name, (*labels[:-1], str(labels.status)), width)
-        upstreams = self._shared_buckets(memory, UPSTREAMS, (labels.region,)) if labels.region else None
-        overheads = self._shared_buckets(memory, OVERHEADS, ())
-        numbers = self._numbers[labels] = SharedRequestNumbers(block, upstreams, overheads)
-        return numbers
-
-    def _shared_buckets(self, memory: NumberMemory, instrument: Instrument, labels: Labels) -> SharedBuckets:
-        """A series of a histogram, in memory that another process reads. There is one of each: it is only written."""
-        found = self._written.get((instrument.name, labels))
-        if found is None:
-            block = memory.block(instrument.name, labels, len(instrument.bounds) + 2)
-            found = self._written[instrument.name, labels] = SharedBuckets(instrument.bounds, block)
-        return found
-
-    def add_elsewhere(
-        self, changes: Callable[[], Iterable[tuple[str, Labels, Numbers]]], in_flight: Callable[[], int]
-    ) -> None:
-        """Shows, too, what other processes counted. `changes` gives the blocks that changed since the last
-        call."""
-        self._changes, self._others_in_flight = changes, in_flight
-
-    def look(self, max_age: float = 0.0) -> None:
-        """Reads what other processes have counted by now, unless that was read within the last `max_age` seconds."""
-        now = monotonic()
-        if now - self._looked >= max_age:
-            self._looked = now
-            for name, labels, numbers in self._changes():
-                self._take(name, labels, numbers)
-
-    def _take(self, name: str, labels: Labels, numbers: Numbers) -> None:
-        """What other processes counted by now in a block."""
-        if name == REQUESTS.name:
-            *names, status = labels
-            self._take_requests(RequestLabels._make((*names, int(status))), numbers)
-        elif name in _BOUNDS:
-            self._buckets_elsewhere[name][labels] = buckets_of(_BOUNDS[name], numbers)
-        else:
-            self._counts_elsewhere[name][labels] = numbers[0]
-
-    def _take_requests(self, labels: RequestLabels, numbers: Numbers) -> None:
-        cells = self._elsewhere.get(labels)
-        if cells is None:
-            cells = self._elsewhere[labels] = RequestNumbers(None, None, self._overheads)
-        self._changed[labels] = None
-        count = int(numbers[0])
-        self._sums_elsewhere.add(labels, count - cells.count)
-        cells.count, cells.seen = count, numbers[1]
-        if len(numbers) > _PLAIN_WIDTH:
-            newest = buckets_of(REQUEST_BUCKETS, numbers[_PLAIN_WIDTH:])
-            whole = self._buckets_elsewhere[DURATIONS.name].setdefault((labels.region,), Buckets(REQUEST_BUCKETS))
-            whole.add_growth(cells.durations or _NO_DURATIONS, newest)
-            cells.durations = newest
-
-    def elsewhere(self, instrument: Instrument) -> dict[Labels, float]:
-        """What other processes counted of a counter, as it was at the last look."""
-        return self._counts_elsewhere[instrument.name].copy()
 
     def exemplify(self, event: RequestFinished, now: float) -> None:
         """A request is counted; where its trace is kept, it stands for its buckets until the next one. `now` is
@@ -331,38 +207,23 @@ class RequestMetrics:
             self._overhead.exemplify((), names, event.overhead, now)
 
     def _parts(self) -> Iterator[tuple[Labels, Buckets]]:
-        """The durations that every series has now, by region, and the sums of other processes."""
+        """The durations that every series has now, by region."""
         for labels, numbers in present(self._numbers):
             if numbers.durations is not None:
                 yield (labels.region,), numbers.durations
-        yield from self._parts_elsewhere(DURATIONS)
-
-    def _parts_elsewhere(self, instrument: Instrument) -> Iterator[tuple[Labels, Buckets]]:
-        return present(self._buckets_elsewhere[instrument.name])
 
     def series(self) -> Iterator[tuple[RequestLabels, RequestNumbers]]:
-        """Every series with its cells, as the console shows them. Several processes may have one of the same labels."""
-        self.look(CONSOLE_AGE)
-        every = chain(present(self._numbers), present(self._elsewhere))
-        return ((labels, numbers) for labels, numbers in every if labels.account not in self._gone)
-
-    @property
-    def shared(self) -> bool:
-        """Whether another process reads what is written."""
-        return self._memory is not None
+        """Every series with its cells, as the console shows them."""
+        return present(self._numbers)
 
     def begin(self, account: str) -> None:
         """The account is there."""
-        if account in self._gone:
-            self._gone.remove(account)
-            self._has_returned = True
+        self._gone.discard(account)
 
     def end(self, accounts: Collection[str]) -> None:
         """Remove the series of accounts that left the configuration. What their requests took stays in their regions'
-        sums. Who reads what is counted here decides what is shown of it."""
+        sums."""
         self._gone.update(accounts)
-        if self._memory is not None:
-            return
         self._table.end(accounts)
         self._durations.moves += 1
         self._shown = {labels: count for labels, count in self._shown.items() if labels.account not in accounts}
@@ -374,17 +235,13 @@ class RequestMetrics:
                 numbers.durations = left
 
     async def totals(self, pause: Callable[[], Awaitable[None]]) -> Totals:
-        """Sums over all series, and over all that other processes counted; `pause` after each lets others take a
-        turn."""
-        self.look(CONSOLE_AGE)
-        sums = copy(self._sums_elsewhere)
+        """Sums over all series; `pause` after each lets others take a turn."""
+        sums = StatusSums()
         for labels, numbers in present(self._numbers):
             sums.add(labels, numbers.count)
             await pause()
-        whole = Buckets(OVERHEAD_BUCKETS)
-        whole.add_all((self._overheads, *(buckets for _, buckets in self._parts_elsewhere(OVERHEADS))))
         counts = sums.requests, sums.errors, sums.throttled, sums.refused
-        return Totals(*counts, sum(whole.counts), whole.total)
+        return Totals(*counts, sum(self._overheads.counts), self._overheads.total)
 
     def text(self, form: ExpositionFormat) -> Iterator[bytes]:
         """The counter and the gauge as a scraper gets them, in small pieces; the histograms stand among the others'."""
@@ -393,19 +250,13 @@ class RequestMetrics:
         yield form.text_of(REQUESTS.family())
         yield from self._table.lines()
         in_flight = IN_FLIGHT.family()
-        in_flight.add_metric((), self.in_flight.value + self._others_in_flight())
+        in_flight.add_metric((), self.in_flight.value)
         yield form.text_of(in_flight)
 
     def _count(self) -> Iterator[None]:
-        """Puts into the table what has changed: of other processes what they told, here whatever is another number.
-        Several processes may have a series of the same labels; and another scrape may have counted it meanwhile."""
-        if self._has_returned:
-            self._has_returned = False
-            self._changed |= dict.fromkeys(self._elsewhere)
-        here, elsewhere = self._numbers, self._elsewhere
-        for labels in tuple(here | self._changed):
-            self._changed.pop(labels, None)
-            count = sum(cells[labels].count for cells in (here, elsewhere) if labels in cells)
+        """Puts into the table what has changed; another scrape may have counted it meanwhile."""
+        for labels, numbers in present(self._numbers):
+            count = numbers.count
             if count > self._shown.get(labels, 0) and labels.account not in self._gone:
                 self._shown[labels] = count
                 self._table.put(*labels[:-1], str(labels.status), value=count)

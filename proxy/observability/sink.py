@@ -12,7 +12,7 @@ import io
 import os
 import select
 import threading
-from typing import TYPE_CHECKING, Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,6 @@ costs as much as forming a hundred lines."""
 MAX_CHARACTERS: Final = 8_388_608
 """Lines beyond this much waiting text are lost: the reader of our output has stopped reading."""
 _LONGEST: Final = 4096
-
-_AT_ONCE: Final = 512
-"""Pieces of one system call; the system takes no more than 1024."""
 
 
 class Sink:
@@ -40,7 +37,7 @@ class Sink:
         self._stream = stream
         self._say_lost = say_lost
         self._lock = threading.Lock()
-        self._lines: list[str | bytes] = []
+        self._lines: list[str] = []
         self._look_at = BATCH_LINES
         self._awake = False
         self._lost = 0
@@ -61,7 +58,7 @@ class Sink:
 
     def put(self, line: str) -> None:
         lines = self._lines
-        if len(lines) >= self._look_at and not self._has_room(line):
+        if len(lines) >= self._look_at and not self._has_room():
             return
         lines.append(line)
         if not self._awake:
@@ -77,13 +74,6 @@ class Sink:
         lines += new
         if not self._awake:
             self._wake()
-
-    def put_batch(self, lines: bytes) -> None:
-        """Whole lines that waited for each other elsewhere: they are written as they are, and do so no longer."""
-        if self._has_room(lines):
-            self._lines.append(lines)
-            if not self._awake:
-                self._wake()
 
     def put_now(self, line: str) -> None:
         """Put a line that is written without waiting for more lines to come."""
@@ -108,13 +98,13 @@ class Sink:
         self._thread = None
         self._closing = self._awake = False
 
-    def _has_room(self, more: str | bytes) -> bool:
-        """Many lines are waiting: hurry the writer, and count more as lost where they are too many."""
+    def _has_room(self) -> bool:
+        """Many lines are waiting: hurry the writer, and count one more as lost where they are too many."""
         self._urgent.set()
         with self._lock:
             room = MAX_CHARACTERS - sum(map(len, self._lines))
             if room < 0:
-                self._lost += _count(more)
+                self._lost += 1
                 return False
             self._look_at = len(self._lines) + max(1, room // _LONGEST)
             return True
@@ -152,22 +142,20 @@ class Sink:
         written = self._write([self._say_lost(lost), *lines] if lost else lines)
         with self._idle:
             self._busy = False
-            self._lost = self._lost - lost if written else self._lost + sum(map(_count, lines))
+            self._lost = self._lost - lost if written else self._lost + len(lines)
             self._idle.notify_all()
 
-    def _write(self, lines: list[str | bytes]) -> bool:
+    def _write(self, lines: list[str]) -> bool:
         """False where the output is closed, broken or full."""
         if self._stream is None:
             return False
         try:
             descriptor = self._descriptor()
             if descriptor is None:
-                self._stream.write(
-                    "".join(line if isinstance(line, str) else line.decode("utf-8", "replace") for line in lines)
-                )
+                self._stream.write("".join(lines))
                 self._stream.flush()
             else:
-                self._write_pieces(descriptor, _pieces(lines))
+                self._write_all(descriptor, "".join(lines).encode("utf-8", "backslashreplace"))
         except (OSError, ValueError):
             return False
         return True
@@ -177,34 +165,14 @@ class Sink:
             return self._stream.fileno() if self._stream is not None else None
         return None
 
-    def _write_pieces(self, descriptor: int, pieces: list[bytes]) -> None:
+    def _write_all(self, descriptor: int, text: bytes) -> None:
         """Writes all, also where the output was made non-blocking by who shares it. A torn line gets its end first."""
-        if self.torn:
-            pieces.insert(0, b"\n")
-        while pieces:
+        left = memoryview(b"\n" + text if self.torn else text)
+        while left:
             try:
-                count = os.writev(descriptor, pieces[:_AT_ONCE])
+                count = os.write(descriptor, left)
             except BlockingIOError:
                 select.select([], [descriptor], [], 1.0)
                 continue
-            while pieces and count >= len(pieces[0]):
-                count -= len(pieces.pop(0))
-            self.torn = count > 0 and pieces[0][count - 1] != ord("\n")
-            if count:
-                pieces[0] = pieces[0][count:]
-
-
-def _count(lines: str | bytes) -> int:
-    return 1 if isinstance(lines, str) else lines.count(b"\n")
-
-
-def _encoded(lines: str | bytes) -> bytes:
-    return lines if isinstance(lines, bytes) else lines.encode("utf-8", "backslashreplace")
-
-
-def _pieces(lines: list[str | bytes]) -> list[bytes]:
-    """The lines as bytes, in one piece if there is no batch among them. Many pieces take three times as long, because
-    the system gives and takes back their memory each time."""
-    if bytes in set(map(type, lines)):
-        return list(map(_encoded, lines))
-    return [_encoded("".join(cast("list[str]", lines)))]
+            self.torn = count > 0 and left[count - 1] != ord("\n")
+            left = left[count:]

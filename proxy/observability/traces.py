@@ -176,10 +176,7 @@ class Traces:
         return f"<Traces to {urlsplit(self._settings.receiver).hostname}>"
 
     def observe(self, event: Event) -> None:
-        self.take(event, time.time_ns())
-
-    def take(self, event: Event, ended_at: int) -> None:
-        """What was over at this moment, in nanoseconds of wall-clock time: here, or in a worker."""
+        ended_at = time.time_ns()
         if isinstance(event, RequestFinished):
             if event.span is not None:
                 self._add(event.span, served(event, self._settings.scheme, self._clean), ended_at)

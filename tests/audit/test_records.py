@@ -74,7 +74,6 @@ RECORDED = [
     (events.ApproverRefused("127.0.0.1", "/approvals", "agent"), "approver-login", "failure"),
     (events.ServerStarted("1", "a:1", "b:2", ("acme",), ("note",)), "server-started", "success"),
     (events.ServerStopped(0), "server-stopped", "success"),
-    (events.WorkerLost(1, 4711, "crashed", "signal SIGKILL", 0.0, 3), "worker-lost", "failure"),
     (events.ApprovalRequested(*APPROVAL, ("budget",), 9.0), "approval-requested", "success"),
     (events.ApprovalDecided(*APPROVAL, ApprovalState.DENIED, "ann", "Too much."), "approval-decided", "success"),
     (events.ApprovalEnded(*APPROVAL, ApprovalState.EXPIRED), "approval-ended", "success"),

@@ -158,29 +158,3 @@ def test_only_what_changed_is_written_again() -> None:
     after = [*table.lines()]
     assert [old is new for old, new in zip(before, after, strict=True)].count(False) == 1
     assert b'ads_proxy_x{account="acct-500"} 2.0\n' in b"".join(after)
-
-
-def test_what_workers_counted_is_shown_as_it_changes() -> None:
-    """Their numbers are added to those here, also where there is none here."""
-    table = Table(Instrument(InstrumentKind.COUNTER, "x_total", "X.", ("region",)))
-    table.add("na")
-    assert b"".join(table.lines({("na",): 2.0, ("eu",): 5.0})) == (
-        b'ads_proxy_x_total{region="na"} 3.0\nads_proxy_x_total{region="eu"} 5.0\n'
-    )
-    assert b"".join(table.lines({("na",): 4.0})) == b'ads_proxy_x_total{region="na"} 5.0\n'
-
-
-def test_a_scrape_that_another_one_overtakes_leaves_it_no_older_numbers() -> None:
-    """Two servers scrape at the same time, and workers counted more between their beginnings."""
-    table = Table(Instrument(InstrumentKind.COUNTER, "x_total", "X.", ("number",)))
-    for number in range(64):
-        table.add(str(number))
-    last = ("63",)
-    [*table.lines({last: 1.0})]
-    first = table.lines({last: 2.0})
-    next(first)
-    second = table.lines({last: 3.0})
-    next(second)
-    assert b'{number="63"} 3.0\n' in b"".join(first)
-    for told in (second, table.lines({last: 3.0})):
-        assert b'{number="63"} 4.0\n' in b"".join(told)

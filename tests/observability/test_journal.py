@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from proxy.events import (
 from proxy.observability.journal import Journal, JournalEntry
 from proxy.observability.logs import Format, Logs
 from proxy.observability.metrics import Metrics
-from proxy.observability.number_memory import NumberMemory, NumberReader, make_memory_file
 from proxy.observability.recent_requests import RecentRequests
 from proxy.observability.request_record import RequestRecord
 from proxy.secret import Secret
@@ -344,29 +342,6 @@ def test_a_defect_in_noting_one_request_leaves_the_others_noted() -> None:
     assert [json.loads(line)["request_id"] for line in written(logs, stream)] == ["id-0", "id-1", "id-3"]
 
 
-def test_what_another_process_reads_is_there_when_a_turn_is_over() -> None:
-    """The numbers are written once a turn, which costs less; also if the line of one could not be made."""
-    turns: list[Callable[[], None]] = []
-    descriptor = make_memory_file()
-    reader = NumberReader(descriptor)
-    journal = Journal(Metrics("1", memory=NumberMemory(descriptor)).requests)
-    journal.gather(turns.append)
-    note(journal, Record())
-    note(journal, Record(), 404)
-    note(journal, Record(duration="long"))  # type: ignore[arg-type]  # what the journal does not check
-    note(journal, Record())
-
-    def counts() -> list[float]:
-        list(reader.changed())
-        return [reader.numbers(key)[0] for key in reader.blocks() if key[0] == "requests_total"]
-
-    assert counts() == [0.0, 0.0]
-    with pytest.raises(TypeError):
-        turns.pop()()
-    assert counts() == [3.0, 1.0]
-    os.close(descriptor)
-
-
 def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:
     """Nothing waits for what has failed."""
     turns: list[Callable[[], None]] = []
@@ -377,18 +352,3 @@ def test_a_defect_in_noting_one_turn_leaves_the_next_as_it_is() -> None:
         turns.pop()()
     note(journal, Record())
     assert len(turns) == 1
-
-
-def test_numbers_that_cannot_be_written_cost_no_line() -> None:
-    """The lines of a turn leave before the numbers of another process are written."""
-    stream, turns = io.StringIO(), list[Callable[[], None]]()
-    logs = Logs(stream, form="json", level="info", access=True)
-    descriptor = make_memory_file()
-    journal = Journal(Metrics("1", memory=NumberMemory(descriptor)).requests, logs=logs)
-    journal.gather(turns.append)
-    note(journal, Record())
-    journal.entry(KIND, 200).numbers._numbers.release()  # type: ignore[attr-defined]  # of those that are shared
-    with pytest.raises(ValueError, match="released"):
-        turns.pop()()
-    assert len(written(logs, stream)) == 1
-    os.close(descriptor)

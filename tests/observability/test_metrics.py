@@ -127,7 +127,7 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
     """The names of the contract are all exposed before anything happened; under the prefix is only what is declared."""
     counters = (
         *("token_refreshes", "requests", "replays", "throttled", "refused", "config_reloads", "cut_responses"),
-        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals", "worker_restarts"),
+        *("audit_records", "held_back", "tokens_taken_over", "amazon_refusals"),
         *("spend_judged", "spend_violations"),
         "trace_spans",
     )
@@ -138,7 +138,6 @@ def test_every_family_of_the_contract_is_there_from_the_start() -> None:
             "overhead_seconds",
             "client_key_expiry_timestamp_seconds",
             "audit_failing",
-            "workers",
             "requests_in_flight",
             "profiles",
             "ads_accounts",
@@ -326,7 +325,7 @@ def test_counters_of_known_labels_start_at_zero() -> None:
     """The counters match docs/reference/metrics.md, but for those that only some configurations have."""
     metrics, unknown = made(), {"client", "account", "host", "report", "provider"}
     counters = [each.instrument for each in DECLARED if each.instrument.kind is InstrumentKind.COUNTER]
-    sometimes = {"audit_records_total", "worker_restarts_total", "trace_spans_total"}
+    sometimes = {"audit_records_total", "trace_spans_total"}
     expected = {f"ads_proxy_{each.name}" for each in counters if not unknown & {*each.labels}}
     shown = {name for name, _ in samples(metrics)}
     assert expected - shown == {f"ads_proxy_{name}" for name in sometimes}

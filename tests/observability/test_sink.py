@@ -93,35 +93,8 @@ def test_many_short_lines_may_wait() -> None:
     assert len(stream.getvalue().splitlines()) == 1 + BATCH_LINES * 100
 
 
-def test_a_batch_is_lost_line_by_line() -> None:
-    """What waits for others, such as a worker's lines, is many lines in one piece; where nothing fits, all count."""
-    stream = Gate()
-    sink = Sink(stream, told)
-    sink.put_now("first\n")
-    assert stream.entered.wait(PATIENCE)
-    sink.put_batch(b"x" * MAX_CHARACTERS + b"\n")
-    sink.put_batch(b"one\ntwo\n")
-    assert sink.lost == 2
-    stream.open.set()
-    assert sink.flush(10)
-    sink.close()
-    assert [line[:6] for line in stream.getvalue().splitlines()] == ["first", "lost 2", "xxxxxx"]
-
-
-def test_a_batch_that_cannot_be_written_is_counted_line_by_line() -> None:
-    """An output that is closed loses as many lines as were put, in however few pieces."""
-    stream = io.StringIO()
-    stream.close()
-    sink = Sink(stream, told)
-    sink.put("one\n")
-    sink.put_batch(b"two\nthree\n")
-    assert sink.flush(10)
-    assert sink.lost == 3
-    sink.close()
-
-
-def test_lines_and_batches_arrive_in_their_order_and_as_they_are() -> None:
-    """The order also holds if there are more than one system call takes, and if the output takes them in parts."""
+def test_lines_arrive_in_their_order_and_as_they_are() -> None:
+    """Also if the output takes them in parts."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     output = os.fdopen(writing, "w")
@@ -131,19 +104,15 @@ def test_lines_and_batches_arrive_in_their_order_and_as_they_are() -> None:
     reader.start()
     for number in range(3_000):
         sink.put(f"line {number} \udcff\n" if number % 7 else f"line {number} {'x' * 9_000}\n")
-        if number % 3 == 0:
-            sink.put_batch(b"batch %d \xff\n" % number)
     assert sink.flush(30)
     sink.close()
     output.close()
     reader.join()
     os.close(reading)
     lines = [line for line in b"".join(came).split(b"\n") if line]
-    assert [line for line in lines if line.startswith(b"batch")] == [b"batch %d \xff" % n for n in range(0, 3_000, 3)]
     numbers = [int(line.split()[1]) for line in lines]
-    assert numbers == sorted(numbers)
+    assert numbers == [*range(3_000)]
     assert lines.count(b"line 1 \\udcff") == 1
-    assert len(lines) == 4_000
 
 
 def test_what_is_left_is_written_at_the_end() -> None:
