@@ -197,8 +197,6 @@ class AdminHandlers:
     async def _ready(self, _request: web.Request) -> web.Response:
         if self._view.draining():
             return web.Response(text="draining\n", status=503)
-        if not self._view.accepts():
-            return web.Response(text="no worker serves\n", status=503)
         if not self._view.ready():
             missing = "the first lists of profiles are not read yet" if self._view.has_served() else _NO_ACCOUNT
             return web.Response(text=f"{missing}\n", status=503)

@@ -54,11 +54,6 @@ def why_not_serving(status: CredentialStatus) -> Outage:
     return Outage.REFUSED if status.refused else Outage.RENEWAL
 
 
-NO_WORKER: Final = {
-    "tone": "bad",
-    "sentence": "No worker serves: clients cannot connect. `worker_lost` in the log says why.",
-}
-"""The verdict then, whatever the accounts are."""
 FROZEN: Final = {"tone": "busy", "sentence": "Every account serves, but writes are frozen. Read the message below."}
 """The verdict while writes are frozen and all else works."""
 

@@ -1,4 +1,4 @@
-"""Long work on the event loop, a piece at a time: requests of clients are served in between, here or by workers."""
+"""Long work on the event loop, a piece at a time: requests of clients are served in between."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ accounts thousands of tasks are due, and short pieces would take minutes."""
 
 
 _yield_processor: Final[Callable[[], None]] = getattr(os, "sched_yield", lambda: None)  # Windows has no such call
-"""A process that waits for this processor, a worker or a client on the same machine, gets it in each pause, not after
-the 3 ms that Linux gives a busy process at a time."""
+"""A process that waits for this processor, another replica or a client on the same machine, gets it in each pause, and
+not after the 3 ms that Linux gives a busy process at a time."""
 
 
 class Pauses:

@@ -210,7 +210,6 @@ def program_status(view: AdminView, survey: Survey, now: float) -> dict[str, Any
         "invites": program.invites,
         "notes": list(program.notes),
         "connections": dict(program.connections),
-        "workers": [{**asdict(worker), "since": stamp(worker.since)} for worker in program.workers],
         "state": {
             "degraded": bool(program.store.problem),
             "kind": program.state,
@@ -340,7 +339,7 @@ def overview_status(view: AdminView, history: RequestHistory, survey: Survey, no
     if verdict["tone"] == "good" and (program.freezes or program.freeze_problem):
         verdict = overview.FROZEN
     return {
-        "verdict": verdict if draining or view.accepts() else overview.NO_WORKER,
+        "verdict": verdict,
         "expiring": overview.expiring(survey.consents, view.client_keys(), now, invites=program.invites),
         "undated_consents": overview.undated(survey.undated),
         "refusals": overview.refusals(history.failures()),

@@ -85,18 +85,6 @@ class ThrottleView:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerView:
-    """One of several workers. `state` is `starting`, `serving` or `waiting`, `since` in wall-clock time; `pid` is 0
-    while it has no process, and `restarts` how often another process took its place."""
-
-    number: int
-    pid: int
-    state: str
-    since: float
-    restarts: int
-
-
-@dataclass(frozen=True, slots=True)
 class ProgramView:
     """The program itself. `proxy_url` is the base URL for clients; `started_at` is wall-clock time."""
 
@@ -116,8 +104,6 @@ class ProgramView:
     """Where tokens are kept: `memory`, `file` or `redis`."""
     store: StoreHealth = field(default_factory=StoreHealth)
     connections: Mapping[str, int] = field(default_factory=dict)
-    workers: tuple[WorkerView, ...] = ()
-    """The workers; empty if one process serves alone."""
     freezes: tuple[Freeze, ...] = ()
     """Whose writes are frozen."""
     freeze_problem: str = ""
@@ -145,8 +131,6 @@ class RunningProgram(Protocol):
     def config(self) -> Config: ...
     @property
     def started(self) -> bool: ...
-    @property
-    def accepts(self) -> bool: ...
     @property
     def can_serve(self) -> bool: ...
     def shown(self) -> ProgramView: ...
@@ -204,15 +188,9 @@ class AdminView:
         """Whether both listeners are open."""
         return self._program.started
 
-    def accepts(self) -> bool:
-        """Whether some process serves; only with workers there can be none."""
-        return self._program.accepts
-
     def ready(self) -> bool:
         """Whether the program is ready. It becomes ready, for good, once an account has been able to serve and the
-        first lists of profiles were read. Only draining, or having no serving worker, takes that back."""
-        if not self.accepts():
-            return False
+        first lists of profiles were read. Only draining takes that back."""
         if not self._was_ready:
             self._was_ready = self._program.can_serve
         return self._was_ready

@@ -76,7 +76,7 @@ def verify(files: Sequence[Path], first: int = 1, head: str = "") -> int:
         tell(f"{found.torn} lines were torn by a crash; the records after them report it.")
     if found.uncertain:
         tell(
-            f"{found.uncertain} times the proxy, or a worker of it, ended unexpectedly (audit-opened with unclosed, "
+            f"{found.uncertain} times the proxy ended unexpectedly (audit-opened with unclosed; up to version 0.2 also "
             "worker-lost): records of its last moments may be missing."
         )
     if beside is not None and not beside.closed:

@@ -1,6 +1,6 @@
 """`freeze`: Stop all writes of a client, or of all clients.
 
-The running proxy refuses them within a second, in every worker and replica, also after a restart. Reads go on.
+The running proxy refuses them within a second, in every replica, also after a restart. Reads go on.
 `ads-proxy unfreeze` lets writes pass again. The exit code is 1 if the proxy does not answer, or could not keep the
 freeze in its state store: then it holds in that proxy alone, until it ends.
 

@@ -151,8 +151,6 @@ def print_screen(status: Mapping[str, Any], admin: str, *, only_one: bool = Fals
         console.print(_accounts(shown))
     for line in (*(() if only_one else left_out(status, shown)), *account_problems(shown)):
         console.print(Padding(Text(ready_to_paste(line)), _INDENT, expand=False))
-    if workers := status.get("workers", ()):
-        console.print(Text("\nWorkers"), _workers(workers), sep="\n")
     if throttles := status.get("throttles", ()):
         console.print(Text("\nRate limits of Amazon"), _throttles(throttles), sep="\n")
     if orders := status.get("throttled_orders", ()):
@@ -311,17 +309,6 @@ def consent_in_words(consent: Mapping[str, Any]) -> str:
 
 def _by_region(counts: Mapping[str, int]) -> str:
     return " ".join(f"{region} {counts[region]}" for region in REGION_NAMES if region in counts) or "-"
-
-
-def _workers(workers: Sequence[Mapping[str, Any]]) -> Table:
-    table = plain_table("worker", "process", "state", "since", "replaced")
-    for worker in workers:
-        style = "green" if worker["state"] == "serving" else "yellow"
-        process, count = str(worker["pid"] or "-"), worker["restarts"]
-        state = Text(worker["state"], style)
-        replaced = {0: "never", 1: "once"}.get(count, f"{count} times")
-        table.add_row(str(worker["number"]), process, state, worker["since"], replaced)
-    return table
 
 
 def _throttles(throttles: Sequence[Mapping[str, Any]]) -> Table:

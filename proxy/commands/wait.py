@@ -67,6 +67,6 @@ def _ask(admin: Address, timeout: float) -> str:
     if status == 200:
         return ""
     if status == 503:
-        why = "no account can serve yet, the first lists are not read, no worker serves, or the proxy is stopping"
+        why = "no account can serve yet, the first lists are not read, or the proxy is stopping"
         return f"{admin} answers 503: {why}; run `ads-proxy check`"
     return explain_status(admin, status)

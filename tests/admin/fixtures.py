@@ -20,7 +20,7 @@ from proxy.access.client_keys import KnownKey
 from proxy.admin.application import make_admin
 from proxy.admin.history import RequestHistory
 from proxy.admin.listener import AdminListener
-from proxy.admin.view import AccessRules, AdminView, ProgramView, SignInSource, ThrottleView, WorkerView
+from proxy.admin.view import AccessRules, AdminView, ProgramView, SignInSource, ThrottleView
 from proxy.config import Account
 from proxy.events import ApprovalState, Event, Observers
 from proxy.observability.metrics import Metrics
@@ -71,7 +71,6 @@ class FakeProgram(AdminView):
     is_started: bool = True
     is_ready: bool = True
     is_draining: bool = False
-    is_accepting: bool = True
     was_serving: bool = False
     rules: AccessRules = field(default_factory=lambda: AccessRules(None, True, "127.0.0.1"))
     statuses: tuple[CredentialStatus, ...] = field(default_factory=lambda: (credential(),))
@@ -89,7 +88,6 @@ class FakeProgram(AdminView):
     limits: tuple[ThrottleView, ...] = ()
     paced: tuple[PaceStatus, ...] = ()
     problems: tuple[str, ...] = ()
-    workers: tuple[WorkerView, ...] = ()
     records: tuple[Mapping[str, Any], ...] | None = None
     invites: bool = False
     opened: tuple[Invitation, ...] = ()
@@ -119,9 +117,6 @@ class FakeProgram(AdminView):
     def started(self) -> bool:
         return self.is_started
 
-    def accepts(self) -> bool:
-        return self.is_accepting
-
     def ready(self) -> bool:
         return self.is_ready
 
@@ -143,7 +138,6 @@ class FakeProgram(AdminView):
             False,
             self.invites,
             config_problems=self.problems,
-            workers=self.workers,
             freezes=self.known_freezes.in_force(),
             freeze_problem=self.freeze_problem,
         )

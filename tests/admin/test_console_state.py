@@ -140,16 +140,6 @@ async def test_a_revoked_consent_of_an_unknown_day_is_not_asked_for() -> None:
     assert consents["acme"]["ends_at_the_latest"] is None
 
 
-@pytest.mark.parametrize("draining", [False, True])
-async def test_without_a_worker_nothing_works(draining: bool) -> None:
-    """However well the accounts are; a program that stops says that instead."""
-    program = FakeProgram(is_ready=False, is_accepting=False, is_draining=draining)
-    async with administer(program) as admin, admin.ask("/console/state") as answer:
-        verdict = json.loads(await answer.text())["verdict"]
-    assert verdict["tone"] == ("busy" if draining else "bad")
-    assert verdict["sentence"].startswith("The proxy is stopping" if draining else "No worker serves")
-
-
 async def test_what_changed_is_what_the_audit_stream_took() -> None:
     """The list has the records that the program hands over."""
     record = dated(record_of(ConfigReloaded(True, (), ("clients",), ())) or {}, 1_700_000_000.0)

@@ -49,17 +49,16 @@ async def test_health_tells_what_orchestrators_ask(
 
 
 @pytest.mark.parametrize(
-    ("draining", "accepting", "served", "why"),
+    ("draining", "served", "why"),
     [
-        (True, False, False, "draining\n"),
-        (False, False, True, "no worker serves\n"),
-        (False, True, False, "no account has been able to serve yet\n"),
-        (False, True, True, "the first lists of profiles are not read yet\n"),
+        (True, False, "draining\n"),
+        (False, False, "no account has been able to serve yet\n"),
+        (False, True, "the first lists of profiles are not read yet\n"),
     ],
 )
-async def test_who_is_not_ready_says_why(draining: bool, accepting: bool, served: bool, why: str) -> None:
-    """Without any worker, accounts may have served for days."""
-    program = FakeProgram(is_ready=False, is_draining=draining, is_accepting=accepting, was_serving=served)
+async def test_who_is_not_ready_says_why(draining: bool, served: bool, why: str) -> None:
+    """In words for the operator."""
+    program = FakeProgram(is_ready=False, is_draining=draining, was_serving=served)
     async with administer(program) as admin, admin.ask("/readyz") as answer:
         assert (answer.status, await answer.text()) == (503, why)
 

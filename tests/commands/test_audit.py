@@ -100,7 +100,7 @@ def test_an_unexpected_end_is_reported_and_no_problem(
     """A crash changes nothing that was written, but its last records may be missing."""
     append(path, {"event": {"action": action}, "ads_proxy": own})
     assert verify((path,)) == 0
-    assert capsys.readouterr().err.startswith("1 times the proxy, or a worker of it, ended unexpectedly")
+    assert capsys.readouterr().err.startswith("1 times the proxy ended unexpectedly")
 
 
 def test_an_open_stream_is_reported(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.view import AccessRules, ThrottleView, WorkerView
+from proxy.admin.view import AccessRules, ThrottleView
 from proxy.commands.healthcheck import check_health
 from proxy.commands.status import (
     SCREEN,
@@ -116,31 +116,6 @@ async def test_one_trouble_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-async def test_workers_are_shown_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each with its process, since when it does what it does, and how often it was replaced."""
-    at = 1_700_000_000.0
-    workers = (
-        WorkerView(0, 4711, "serving", at, 0),
-        WorkerView(1, 4715, "starting", at + 60, 1),
-        WorkerView(2, 0, "waiting", at + 61, 7),
-    )
-    _, screen, _ = await shown(FakeProgram(workers=workers), capsys)
-    at_them = screen.splitlines().index("Workers") + 1
-    assert [line.split() for line in screen.splitlines()[at_them : at_them + 4]] == [
-        ["worker", "process", "state", "since", "replaced"],
-        ["0", "4711", "serving", "2023-11-14T22:13:20Z", "never"],
-        ["1", "4715", "starting", "2023-11-14T22:14:20Z", "once"],
-        ["2", "-", "waiting", "2023-11-14T22:14:21Z", "7", "times"],
-    ]
-    _, said, _ = await shown(FakeProgram(workers=workers[:1]), capsys, as_json=True)
-    [shown_worker] = json.loads(said)["workers"]
-    assert shown_worker == {
-        "number": 0, "pid": 4711, "state": "serving", "since": "2023-11-14T22:13:20Z", "restarts": 0,
-    }  # fmt: skip
-    _, alone, _ = await shown(FakeProgram(), capsys)
-    assert "orker" not in alone
-
-
 @pytest.mark.parametrize(
     ("program", "code"),
     [
@@ -210,14 +185,14 @@ def test_the_program_says_what_needs_attention() -> None:
         "clients_url": "http://127.0.0.1:8080",
         "notes": ["A note."],
         "state": {"trouble": "The state store at redis://h:6379/0 cannot be reached."},
-        "config": {"problems": [], "needs_restart": ["listen", "workers"]},
+        "config": {"problems": [], "needs_restart": ["listen", "state"]},
     }
     assert [*headlines(status, "127.0.0.1:8081")] == [
         "ads-proxy 1 at 127.0.0.1:8081: stopping, a demo, up 5 s",
         "clients: http://127.0.0.1:8080 (key required), 2 requests in flight",
         "note: A note.",
         "degraded: The state store at redis://h:6379/0 cannot be reached. This replica works alone until then.",
-        "changed; takes effect after a restart: listen, workers",
+        "changed; takes effect after a restart: listen, state",
     ]
 
 

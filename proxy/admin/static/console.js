@@ -225,7 +225,7 @@ function showFreezes() {
 function askFreeze(client, verb) {
   const dialog = $("freeze-dialog");
   setText($("freeze-title"), `${verb} ${writesOf(client)}?`);
-  setText($("freeze-effect"), verb === "Freeze" ? "The proxy refuses them from now on, in every worker and replica, also after a restart. Reads go on." : "They pass again at once. Clients with a freeze of their own stay frozen.");
+  setText($("freeze-effect"), verb === "Freeze" ? "The proxy refuses them from now on, in every replica, also after a restart. Reads go on." : "They pass again at once. Clients with a freeze of their own stay frozen.");
   setText($("freeze-yes"), verb);
   $("freeze-because").value = "";
   dialog.returnValue = "";

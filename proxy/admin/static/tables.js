@@ -143,15 +143,6 @@ const TABLES = [
     hidden: (state) => state.throttled_orders.length === 0,
   },
   {
-    id: "worker",
-    place: "settings",
-    title: "Workers",
-    columns: ["Worker", number("Process"), "State", "Since", "Replaced"],
-    lines: (state) => state.workers,
-    row: workerRow,
-    hidden: (state) => state.workers.length === 0,
-  },
-  {
     id: "key",
     place: "settings",
     title: "Keys of clients",
@@ -295,12 +286,6 @@ function reportRow(report) {
 
 function throttledOrdersRow(limit) {
   return [`${limit.account} ${limit.region}`, limit.account, limit.region, String(limit.interval), `${limit.next_in} s`, String(limit.waiting)];
-}
-
-function workerRow(worker) {
-  const replaced = ["never", "once"][worker.restarts] ?? `${worker.restarts} times`;
-  const shown = make("span", worker.state, `tag ${worker.state === "serving" ? "good" : "busy"}`);
-  return [String(worker.number), String(worker.number), worker.pid ? String(worker.pid) : "–", shown, timeOf(worker.since, ago), replaced];
 }
 
 function keyRow(key) {
