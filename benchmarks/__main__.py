@@ -32,7 +32,6 @@ from benchmarks.profile import write as write_profiles
 from benchmarks.progress import end
 from benchmarks.report import markdown
 from benchmarks.run import Extent, run
-from benchmarks.several_workers import measure_free, measure_workers
 from benchmarks.spending import measure as measure_spending
 from benchmarks.spending import report as report_spending
 from benchmarks.start import compare_starts
@@ -108,7 +107,7 @@ def _profiles(given: argparse.Namespace) -> None:
 
 
 def _accounts(given: argparse.Namespace) -> None:
-    print("\n".join(report_accounts(measure_accounts(given.count, given.workers, given.rounds, given.seconds))))
+    print("\n".join(report_accounts(measure_accounts(given.count, given.rounds, given.seconds))))
 
 
 def _account_costs(given: argparse.Namespace) -> None:
@@ -135,18 +134,6 @@ def _spend(given: argparse.Namespace) -> None:
     print(report_spending(measure_spending(given.rounds, given.seconds, by_day=given.by_day)))
 
 
-def _workers(given: argparse.Namespace) -> None:
-    if given.free:
-        for number, (cpu, rate) in measure_free(given.rounds, given.seconds).items():
-            print(f"{number} workers, nobody bound to a core, to one process: CPU {cpu:.3f}, throughput {rate:.3f}")
-        return
-    found = measure_workers(given.rounds, given.seconds)
-    print("CPU per request, to one process:")
-    print(f"one worker, with its supervisor: {found.one:.3f}; of that the supervisor: {found.supervisor:.3f}")
-    for number, ratio in found.workers.items():
-        print(f"{number} workers on one core, with their supervisor: {ratio:.3f}")
-
-
 _COMMANDS = {
     None: _run,
     "account-costs": _account_costs,
@@ -162,7 +149,6 @@ _COMMANDS = {
     "start": _start,
     "throttling": _throttling,
     "tunnels": _tunnels,
-    "workers": _workers,
 }
 
 
@@ -216,10 +202,6 @@ def _parser() -> argparse.ArgumentParser:
     tunnelling = commands.add_parser("tunnels", help="CPU and memory of tunnels (CONNECT), and of requests inside")
     tunnelling.add_argument("--rounds", type=int, default=15, help="pairs of measurements (15)")
     tunnelling.add_argument("--count", type=int, default=1000, help="tunnels whose memory is measured (1,000)")
-    working = commands.add_parser("workers", help="CPU per request of several workers, to one process")
-    working.add_argument("--free", action="store_true", help="all may use all cores, load and upstream, too")
-    working.add_argument("--rounds", type=int, default=10, help="rounds (10)")
-    working.add_argument("--seconds", type=int, default=2, help="seconds of each measurement (2)")
     return parser
 
 
@@ -229,7 +211,6 @@ def _add_accounts(commands: Any) -> None:
         "accounts", help="start, reload, console, scrape, memory and p99 with very many accounts"
     )
     many.add_argument("--count", type=int, default=10_000, help="so many (10,000), each with ten profiles")
-    many.add_argument("--workers", type=int, default=1, help="workers that serve (1)")
     many.add_argument("--rounds", type=int, default=5, help="pairs of measurements (5)")
     many.add_argument("--seconds", type=int, default=20, help="seconds of each measurement (20)")
     costing = commands.add_parser("account-costs", help="CPU of what is done for very many accounts")

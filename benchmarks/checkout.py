@@ -33,7 +33,6 @@ class Setting:
     profiles: int = 1
     """Profiles that the account lists: 1 or 10,000."""
     accounts: int = 1
-    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +159,6 @@ def configuration(upstream: Upstream, setting: Setting, port: int, admin: int) -
     }
     if setting.tls:
         found["upstream"] = {"ca_file": str(upstream.ca)}
-    if setting.workers > 1:
-        found["workers"] = setting.workers
     if setting.keyed:
         found["clients"] = [
             {

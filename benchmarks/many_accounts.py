@@ -1,6 +1,6 @@
 """What ten thousand accounts cost: start, reload, console, `/status`, scrape, memory, and who waits meanwhile.
 
-`python -m benchmarks accounts --count 10000 [--workers 2]`. The accounts are in files of `accounts_from`, a thousand in
+`python -m benchmarks accounts --count 10000`. The accounts are in files of `accounts_from`, a thousand in
 each. Requests come at a fixed rate, whether earlier ones are answered or not, over all accounts in turn; what one waits
 counts from the moment when it was due. Quiet stretches and stretches in which somebody looks take turns, so that a
 machine that is busy with other things slows both.
@@ -77,7 +77,6 @@ class Findings:
     have theirs."""
 
     accounts: int
-    workers: int
     listening: float
     starting: float
     tokens: float
@@ -92,10 +91,10 @@ class Findings:
 class Program:
     """The program with so many accounts, and its addresses."""
 
-    def __init__(self, source: Checkout, upstream: Upstream, work: Path, count: int, workers: int) -> None:
+    def __init__(self, source: Checkout, upstream: Upstream, work: Path, count: int) -> None:
         self.port, self.admin = free_port(), free_port()
         self.count, self._work = count, work
-        config = configuration(upstream, Setting(workers=workers), self.port, self.admin)
+        config = configuration(upstream, Setting(), self.port, self.admin)
         config |= {"accounts": {}, "accounts_from": ["accounts.d/*.yaml"], "state": {"url": "file:state"}}
         config["upstream"] = {"max_connections": 64}
         config["log"] = {"level": "warning"}
@@ -260,7 +259,7 @@ async def _pairs(program: Program, rounds: int, seconds: int, busy: Callable[[in
 # --- all of it
 
 
-def measure(count: int, workers: int, rounds: int, seconds: int) -> Findings:
+def measure(count: int, rounds: int, seconds: int) -> Findings:
     """With so many accounts, each with its profiles."""
     os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
     progress = Progress()
@@ -269,7 +268,7 @@ def measure(count: int, workers: int, rounds: int, seconds: int) -> Findings:
         upstream = start_upstream(work)
         stack.enter_context(stopped_at_end(upstream.process))
         _write_profiles(work / "upstream" / "files" / "profiles", count)
-        program = Program(this_checkout(), upstream, work / "proxy", count, workers)
+        program = Program(this_checkout(), upstream, work / "proxy", count)
         stack.enter_context(stopped_at_end(program.process))
         for process in (upstream.process, program.process):
             process.use(set(range(os.cpu_count() or 1)))
@@ -288,7 +287,7 @@ def measure(count: int, workers: int, rounds: int, seconds: int) -> Findings:
         reload = asyncio.run(_pairs(program, rounds, seconds, lambda number: _change(program, number)))
         program.wait(lambda: program.metric("config_reloads_total", "success") >= before + rounds, 0.2)
         took = _reload(program)
-        return Findings(count, workers, listening, starting, tokens, lists, memory, looks, watched, reload, took)
+        return Findings(count, listening, starting, tokens, lists, memory, looks, watched, reload, took)
 
 
 _LOOKS = ("/metrics", "/status", "/console/state", "/livez")
@@ -338,10 +337,10 @@ def _write_profiles(folder: Path, count: int) -> None:
 
 def report(found: Findings) -> Iterator[str]:
     """The costs as lines for people."""
-    yield f"{found.accounts} accounts with {found.accounts * PROFILES} profiles, workers: {found.workers}"
+    yield f"{found.accounts} accounts with {found.accounts * PROFILES} profiles"
     yield f"start: listens after {found.listening:.1f} s, {found.starting:.1f} s of CPU"
     yield f"start: has all tokens after {found.tokens:.0f} s, and all lists after {found.lists:.0f} s"
-    yield f"memory: {found.memory / 2**20:.0f} MiB, all processes"
+    yield f"memory: {found.memory / 2**20:.0f} MiB"
     for path, look in found.looks.items():
         yield f"{path}: {look.seconds * 1e3:.0f} ms, {look.cpu * 1e3:.0f} ms of CPU, {look.size / 1024:.0f} KiB"
     for name, pairs in (("console and scrape", found.watched), ("reload", found.reload)):

@@ -22,12 +22,12 @@ def test_the_report_has_each_number() -> None:
     """With its unit."""
     stretch = Stretches((Waited(0.001, 0.002, 0.01),), (Waited(0.001, 0.003, 0.05),))
     looks = {"/metrics": Look(0.1, 0.05, 2048)}
-    lines = [*report(Findings(10, 2, 1.5, 0.9, 2.0, 3.0, 1 << 20, looks, stretch, stretch, 0.5))]
+    lines = [*report(Findings(10, 1.5, 0.9, 2.0, 3.0, 1 << 20, looks, stretch, stretch, 0.5))]
     assert lines == [
-        "10 accounts with 100 profiles, workers: 2",
+        "10 accounts with 100 profiles",
         "start: listens after 1.5 s, 0.9 s of CPU",
         "start: has all tokens after 2 s, and all lists after 3 s",
-        "memory: 1 MiB, all processes",
+        "memory: 1 MiB",
         "/metrics: 100 ms, 50 ms of CPU, 2 KiB",
         "console and scrape: p99 2.0 ms without, 3.0 ms with, ratio 1.50",
         "console and scrape: the longest that a request waited: 50 ms",

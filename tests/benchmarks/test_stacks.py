@@ -68,18 +68,18 @@ def test_nothing_sampled_is_no_frame() -> None:
 def test_a_sample_is_of_the_innermost_room() -> None:
     """What a room calls of Python and libraries is its own; what called the event loop has no part in it."""
     started = "main (proxy/app/run.py:1);run (asyncio/runners.py:1)"
-    lines = [f"{started} 2", f"{started};f (proxy/app/workers/supervisor_hub.py:1);dumps (json/encoder.py:1) 5"]
+    lines = [f"{started} 2", f"{started};f (proxy/app/rules.py:1);dumps (json/encoder.py:1) 5"]
     found = rooms(
         read(
             [
                 *lines,
-                f"{started};f (proxy/app/workers/supervisor_hub.py:1);g (proxy/net/tls.py:2) 2",
+                f"{started};f (proxy/app/rules.py:1);g (proxy/net/tls.py:2) 2",
                 "wait (queue.py) 1",
             ]
         )
     )
     assert found == {
-        "proxy/app/workers": 0.5,
+        "proxy/app": 0.5,
         "event loop": 0.2,
         "proxy/net": 0.2,
         "Python and libraries": 0.1,
