@@ -1,4 +1,4 @@
-"""The path of requests is wired once, for the program, its workers and the tests' benches."""
+"""The path of requests is wired once, for the program and the tests' benches."""
 
 from __future__ import annotations
 

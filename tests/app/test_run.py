@@ -72,7 +72,6 @@ class Pretended:
         return self
 
     availability = Availability.SERVING
-    workers = None
 
     @property
     def in_flight(self) -> int:
@@ -156,7 +155,7 @@ async def test_hurry_ends_delay_and_waiting() -> None:
 
 
 async def test_a_signal_ends_a_start_that_takes_long() -> None:
-    """Workers that do not begin to serve may hold it up for minutes; what it opened is for the stop behind it."""
+    """A store that hangs may hold it up; what it opened is for the stop behind it."""
     begun, asked, ended = asyncio.Event(), asyncio.Event(), list[bool]()
 
     async def begin_for_ever() -> None:

@@ -155,7 +155,7 @@ def test_one_worker_is_accepted_and_noted(tmp_path: Path, value: str) -> None:
     config = load(write(tmp_path, f"{ACCOUNT}workers: {value}\n"), {})
     assert config.model_dump() == without.model_dump()
     (note,) = config.remarks
-    assert note.startswith("workers: is deprecated since 0.3, and accepted until 1.0: it has no effect; remove it. ")
+    assert note.startswith("workers: is deprecated since 0.3, and accepted until 1.0: it has no effect; remove it; ")
     (note,) = load(write(tmp_path, ACCOUNT), {"ADS_PROXY_WORKERS": " 1"}).remarks
     assert note.startswith("ADS_PROXY_WORKERS is deprecated since 0.3")
 

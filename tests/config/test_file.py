@@ -37,7 +37,6 @@ def test_the_whole_contract_is_read(tmp_path: Path) -> None:
         f"""
 listen: 0.0.0.0:8080
 admin_listen: "[::1]:8081"
-workers: 1
 allowed_hosts: [tools.internal]
 allow_unauthenticated: false
 admin: {{key: {{file: secret}}, open_metrics: false}}
@@ -92,9 +91,7 @@ log: {{format: json, level: info, access: true}}
 
 def test_everything_has_a_default(tmp_path: Path) -> None:
     """An account is enough; absent keys, and keys with nothing after them, mean the default."""
-    config = read(
-        tmp_path, ACCOUNT + "listen:\nadmin:\nlimits: {max_header_fields: }\nclients:\nstate:\ntls:\nworkers:\n"
-    )
+    config = read(tmp_path, ACCOUNT + "listen:\nadmin:\nlimits: {max_header_fields: }\nclients:\nstate:\ntls:\n")
     assert config.listen == Address("127.0.0.1", 8080)
     assert config.limits.max_header_fields == 200
     assert (config.limits.body_timeout, config.limits.keepalive_timeout, config.limits.max_target_bytes) == (

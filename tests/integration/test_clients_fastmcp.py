@@ -67,7 +67,6 @@ def test_the_key_of_the_demo_reads_by_mcp(python: Interpreter) -> None:
     demo = ReadyProcess(
         *("proxy", "demo", "--listen", any_port, "--admin-listen", any_port),
         open_files=None,
-        has_workers=False,
         ADS_PROXY_LOG__FORMAT="json",
     )
     try:

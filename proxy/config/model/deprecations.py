@@ -32,7 +32,7 @@ class Deprecation:
     def advice(self, new: str) -> str:
         """What to do, as the end of a sentence that names the old key; `new` is how the new name is written there."""
         instead = f"use {new}" if new else "it has no effect; remove it"
-        instead += f". Any value but {self.only} is an error: {self.instead}" if self.only else ""
+        instead += f"; any value but {self.only} is an error: {self.instead}" if self.only else ""
         return f"deprecated since {self.since}, and accepted until {self.until}: {instead}"
 
 
