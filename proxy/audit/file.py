@@ -103,8 +103,9 @@ class AuditFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(fresh, flags, MODE)
         try:
-            noted = {"sequence": head.sequence, "digest": head.digest, "closed": closed}
-            os.write(descriptor, json.dumps(noted).encode() + b"\n")
+            noted = json.dumps({"sequence": head.sequence, "digest": head.digest, "closed": closed}).encode() + b"\n"
+            if os.write(descriptor, noted) < len(noted):  # a disk that is almost full takes a part, and reports nothing
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

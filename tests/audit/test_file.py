@@ -178,3 +178,18 @@ def test_what_proves_nothing_is_refused_at_the_start(path: Path, kind: str, prob
         open_at_start(path)
     assert str(caught.value).startswith(f"audit.file: {path} cannot be used: {problem}")
     assert holder is None or holder.write(FIRST)
+
+
+def test_a_disk_that_is_almost_full_leaves_the_head_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a part of the new one and reports nothing: half a head would look as if lines had been cut off."""
+    file, write = AuditFile(path), os.write
+    before = ChainHead(1, "a" * 64)
+    file.settle(before)
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+    with pytest.raises(OSError, match="No space left"):
+        file.settle(ChainHead(2, "b" * 64))
+    assert read_head(path) == SavedHead(before, closed=False)
+    monkeypatch.undo()
+    file.settle(ChainHead(2, "b" * 64))
+    assert read_head(path) == SavedHead(ChainHead(2, "b" * 64), closed=False)
+    file.close()
