@@ -231,7 +231,6 @@ from tests.config.test_file import ACCOUNT, problems_of
         ("routes: {r: {account: acme, name: x}}", "routes.r.name: unknown key; the name is the key of the mapping"),
         ("clients: {name: a}", "clients: must be a list, not a mapping"),
         ("sources: [a]", "sources: unknown key"),
-        ("reuse_port: true", "the configuration: holds an unknown key, 'reuse_port'; did you mean 'reports'?"),
         ("log: {3f9a0c1b7d-canary: x}", "log: holds an unknown key, '3f9a…'; there are: format,"),
     ],
 )
