@@ -1,7 +1,8 @@
-"""The unit of config/systemd: systemd's own tools accept it, and the program works under what it forbids."""
+"""The units of config/systemd: systemd's own tools accept them, and the program works under what they forbid."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -12,11 +13,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.patience import PATIENCE
+from tests.support.processes import free_port
 from tests.support.programs import ROOT, do_without, require_program
+from tests.support.redis_server import KEY, redis_server
 from tests.support.running import serving, simulated_amazon
 
 pytestmark = pytest.mark.integration
 UNIT = ROOT / "config" / "systemd" / "ads-proxy.service"
+TEMPLATE = UNIT.with_name("ads-proxy@.service")
+UNITS = [pytest.param(UNIT, UNIT.name, id="one"), pytest.param(TEMPLATE, "ads-proxy@3.service", id="replica")]
+"""Each with the name of what systemd would start."""
 MOST_EXPOSED = 15
 """Tenths of systemd's level of exposure, of 100; up to 20 is OK in its words."""
 WITHOUT_NEW_CODE = """
@@ -39,11 +45,12 @@ def settings() -> dict[str, str]:
     return {key: value for key, sign, value in lines if sign and not key.startswith("#")}
 
 
-def test_systemd_understands_every_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("unit", "started"), UNITS)
+def test_systemd_understands_every_line(unit: Path, started: str, tmp_path: Path) -> None:
     """With a program where the unit expects one, nothing is said."""
-    text = UNIT.read_text(encoding="utf-8").replace("/opt/ads-proxy/bin/ads-proxy", sys.executable)
-    (tmp_path / UNIT.name).write_text(text, encoding="utf-8")
-    result = analysed("verify", "--man=no", tmp_path / UNIT.name)
+    text = unit.read_text(encoding="utf-8").replace("/opt/ads-proxy/bin/ads-proxy", sys.executable)
+    (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    result = analysed("verify", "--man=no", tmp_path / started)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
@@ -51,6 +58,49 @@ def test_little_is_exposed() -> None:
     """systemd's own judgement of what the service could still do."""
     result = analysed("security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED}", UNIT)
     assert result.returncode == 0, result.stdout[-500:]
+
+
+def test_a_replica_differs_in_what_is_its_own_alone() -> None:
+    """Description, environment and the comment at the top: what one service may do, a replica may do, and no more."""
+    one, replica = ([*unit.read_text(encoding="utf-8").splitlines()] for unit in (UNIT, TEMPLATE))
+    own = [line for line in replica if line not in one and not line.startswith("#")]
+    assert own == [
+        "Description=ads-proxy, the Amazon Ads API without its login, replica %i",
+        "Environment=ADS_PROXY_REUSE_PORT=true ADS_PROXY_ADMIN_LISTEN=127.0.0.1:808%i ADS_PROXY_LOG__FORMAT=json "
+        "PYTHONDONTWRITEBYTECODE=1",
+        "Environment=ADS_PROXY_AUDIT__FILE=/var/log/ads-proxy/audit-%i.jsonl",
+    ]
+    missing = [line for line in one if line not in replica and not line.startswith("#")]
+    assert [line.partition("=")[0] for line in missing] == ["Description", "Environment", "Environment"]
+
+
+def template_environment(instance: int) -> dict[str, str]:
+    """The variables that systemd gives an instance."""
+    lines = TEMPLATE.read_text(encoding="utf-8").replace("%i", str(instance)).splitlines()
+    found = (line.removeprefix("Environment=").split() for line in lines if line.startswith("Environment="))
+    return dict(pair.split("=", 1) for pairs in found for pair in pairs)
+
+
+def test_two_instances_serve_on_one_port(tmp_path: Path) -> None:
+    """With the environment of their instances and one file, each with its own admin port and audit file."""
+    (tmp_path / "valkey").mkdir()
+    with contextlib.ExitStack() as opened:
+        amazon, store = (opened.enter_context(each) for each in (simulated_amazon(), redis_server(tmp_path / "valkey")))
+        state = {"url": store.url, "key": KEY}
+        settings = amazon.configuration(listen=f"127.0.0.1:{free_port()}", state=state)
+        del settings["admin_listen"]
+        replicas = []
+        for instance in (1, 2):
+            environment = template_environment(instance)
+            assert environment.pop("ADS_PROXY_ADMIN_LISTEN") == f"127.0.0.1:808{instance}"
+            audit = tmp_path / Path(environment.pop("ADS_PROXY_AUDIT__FILE")).name
+            own = {"ADS_PROXY_ADMIN_LISTEN": f"127.0.0.1:{free_port()}", "ADS_PROXY_AUDIT__FILE": str(audit)}
+            replicas.append(opened.enter_context(serving(tmp_path / "proxy.yaml", settings, **environment, **own)))
+            replicas[-1].until_ready()
+        assert {replicas[0].get("/v2/profiles")[0] for _ in range(40)} == {200}
+        for each in replicas:
+            each.until(lambda each=each: each.metric("requests_total", code="200") > 0)
+        assert {path.name for path in tmp_path.glob("audit-*.jsonl")} == {"audit-1.jsonl", "audit-2.jsonl"}
 
 
 def test_it_has_time_to_drain() -> None:
