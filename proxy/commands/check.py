@@ -3,9 +3,9 @@
 It gets a token for each account, lists its profiles in every region, and reads the keys of identity providers. Each
 problem is one line that says what to do; the exit code is then 1. --as tells whether a client's request would pass, and
 which rule decides; with --body or --arguments also what its limits on spending say of the write. --as-jwt tells which
-client a JWT is, or what does not fit. --diff tells which consents a change of the configuration makes void. --offline
-checks the configuration, and the files, directories and addresses that the proxy needs to start. None of the four
-contacts Amazon.
+client a JWT is, or what does not fit. --specification lists the operations of an OpenAPI file that clients may not
+reach. --diff tells which consents a change of the configuration makes void. --offline checks the configuration, and the
+files, directories and addresses that the proxy needs to start. None of these contacts Amazon.
 
 Example: ads-proxy check --as reporting GET /v2/profiles --config proxy.yaml
 """
@@ -82,6 +82,10 @@ CurrencyOption = Annotated[
     typer.Option(metavar="CODE", help="With --body or --arguments: who pays has this currency. Absent: as listed."),
 ]
 JwtOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Tell which client the JWT in this file is.")]
+SpecificationOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="List which operations of this OpenAPI file, or folder, clients may not reach."),
+]
 TimezoneOption = Annotated[
     str | None,
     typer.Option(metavar="ZONE", help="With --body or --arguments: who pays has this time zone. Absent: as listed."),
@@ -111,11 +115,17 @@ def check(  # noqa: PLR0913 - each is an option of the command
     currency: CurrencyOption = None,
     timezone: TimezoneOption = None,
     as_jwt: JwtOption = None,
+    specification: SpecificationOption = None,
     config: ConfigOption = None,
     env_file: EnvFileOption = None,
 ) -> int:
     judging = (body, arguments, media_type, currency, timezone)
     others = any((client, offline, request, profile, account_id, mcp_tool, *judging))
+    if specification is not None:
+        _accept_alone("--specification FILE", others or diff is not None or as_jwt is not None)
+        from proxy.commands.specification_check import check_specification
+
+        return check_specification(load(config, environment(env_file)), specification)
     if as_jwt is not None:
         _accept_alone("--as-jwt FILE", others or diff is not None)
         from proxy.commands.token_check import explain_token
@@ -126,13 +136,7 @@ def check(  # noqa: PLR0913 - each is an option of the command
         environ = environment(env_file)
         return print_difference(_load_old(diff, environ), load(config, environ))
     if client is None:
-        if request or profile or account_id or mcp_tool:
-            raise ConfigurationError(
-                ("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it",)
-            )
-        if any(judging):
-            raise ConfigurationError(("check: options about a body or arguments need --as CLIENT; add it",))
-
+        _need_client(any((request, profile, account_id, mcp_tool)), any(judging))
         return check_accounts(load(config, environment(env_file)), offline=offline)
     if mcp_tool and not request:
         request = ["POST", "/mcp"]
@@ -144,6 +148,16 @@ def check(  # noqa: PLR0913 - each is an option of the command
     described = describe_body(mcp_tool or "", judging)
     asked = DescribedRequest(client, request[0], request[1], profile or "", account_id or "", mcp_tool or "", described)
     return explain_request(load(config, environment(env_file)), asked)
+
+
+def _need_client(describes_request: bool, describes_body: bool) -> None:
+    """Raise `ConfigurationError` for options that are about a client's request."""
+    if describes_request:
+        raise ConfigurationError(
+            ("check: METHOD, PATH, --profile, --account-id and --mcp-tool need --as CLIENT; add it",)
+        )
+    if describes_body:
+        raise ConfigurationError(("check: options about a body or arguments need --as CLIENT; add it",))
 
 
 def _accept_alone(option: str, others: bool) -> None:

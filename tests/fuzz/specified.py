@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
-from scripts.specifications import read_specifications, shape
+from proxy.commands.specifications import read_specifications, shape
 from tests.support.specifications import published_specifications
 
 SCOPE = b"amazon-advertising-api-scope"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from proxy.commands.specifications import RESOURCES
 from proxy.reports.presets import MAX_RANGE, PRESETS, find_problems, make_configuration
-from scripts.specifications import RESOURCES
 from tests.support.programs import ROOT
 from tests.support.specifications import published_specifications
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.app.rules import make_routing_table
+from proxy.commands.specifications import SCOPE, STRENGTH, Described, read_specifications, strength
 from proxy.errors import AccountRequired, ConflictingAdsAccount, RegionRequired
 from proxy.http1.target import path_segments
 from proxy.routing.ads_account import (
@@ -24,8 +25,6 @@ from proxy.routing.ads_account import (
 from proxy.routing.operations import PUBLISHED, ScopeRule
 from proxy.routing.route import Route
 from proxy.routing.table import ClientScope, EmptyDirectory
-from scripts.make_operations import SCOPE, STRENGTH, strength
-from scripts.specifications import Described, read_specifications
 from tests.support.deciding import NAMING_AN_ADVERTISER, Listed, config, fields, routed
 from tests.support.specifications import published_specifications
 

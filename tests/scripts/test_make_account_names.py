@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.commands.specifications import read_specifications
 from scripts.make_account_names import NAMES_NONE, OUTPUT, account_parameters, main, render
-from scripts.specifications import read_specifications
 from tests.support.specifications import described_operation, published_specifications, write_specifications
 
 
@@ -44,18 +44,6 @@ def test_parameters_are_found_by_word_and_by_text(tmp_path: Path, capsys: pytest
         "query\tmarketplaceId\t1",
     ]
     assert "4 parameters" in capsys.readouterr().out
-
-
-def test_drift_is_told_name_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What appeared and vanished, with exit code 1; another number of operations is no difference."""
-    item, wares = described_operation("item", AdvertiserId=True), described_operation("wares", Entity_Id=False)
-    old = write_specifications(tmp_path / "old", A={"/items": {"get": item}})
-    more = write_specifications(tmp_path / "more", A={"/items": {"get": item, "put": item}})
-    new = write_specifications(tmp_path / "new", A={"/items": {"get": wares}})
-    assert main([str(old), "--compare", str(more)]) == 0
-    assert main([str(old), "--compare", str(new)]) == 1
-    said = capsys.readouterr().out.splitlines()
-    assert said == ["no difference", "vanished  header AdvertiserId", "appeared  header Entity-Id"]
 
 
 def test_a_place_without_specifications_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

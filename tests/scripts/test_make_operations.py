@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from proxy.commands.specifications import NoSpecifications, read_specifications, shape
 from proxy.routing.ends import ENDS
 from scripts import make_operations
 from scripts.make_operations import (
@@ -34,7 +35,7 @@ from scripts.make_operations import (
     render,
     unfit,
 )
-from scripts.specifications import NoSpecifications, read_date, read_specifications, shape
+from scripts.specifications import read_date
 from tests.support.specifications import described_operation, published_specifications, write_specifications
 
 SCOPE = "Amazon_Advertising_API_Scope"
@@ -346,28 +347,6 @@ def test_the_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "GET\t/things\tnever\tnever\t-\tread\tmethod\t-\tlistThings\tA\t-",
     ]
     assert "3 different ones" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("judged")
-def test_drift_is_told_row_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What appeared, vanished and changed, and which judgement lost its words; the exit code is 1."""
-    old, new = write_specifications(tmp_path / "old", A=OLD), write_specifications(tmp_path / "new", A=NEW)
-    assert main([str(old), "--compare", str(new)]) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        "changed   GET /items: scope required -> optional",
-        "changed   POST /items/{itemId}: path /items/{id} -> /items/{itemId}",
-        "judged    POST /items/{itemId}: no specification says 'Gets' any more: judge it anew",
-        "vanished  GET /things: listThings",
-        "appeared  POST /wares/list: listWares, scope never, account id never, read by list",
-    ]
-
-
-@pytest.mark.usefixtures("judged")
-def test_specifications_that_say_the_same_are_no_drift(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Other files that hold the same operations are no difference; the exit code is 0."""
-    old, new = write_specifications(tmp_path / "old", A=OLD), write_specifications(tmp_path / "new", B=OLD)
-    assert main([str(old), "--compare", str(new)]) == 0
-    assert capsys.readouterr().out == "no difference\n"
 
 
 @pytest.mark.usefixtures("judged")

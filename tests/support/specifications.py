@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.specifications import RESOURCES
+from proxy.commands.specifications import RESOURCES
 from tests.support.programs import ROOT
 
 FETCHED = ROOT / ".cache" / "specifications"
