@@ -123,6 +123,13 @@ def _elsewhere(what: str, owners: tuple[tuple[str, str], ...], route: Route) -> 
 
 def _explain_rights(refusal: AmazonRefusal) -> Explanation | None:
     """It is this login's, as far as is known, and Amazon says that it is not."""
+    if refusal.status == 401 and refusal.route.api.takes_messages:
+        return Explanation(
+            RefusalCause.APPLICATION,
+            "Amazon's MCP endpoint does not accept this login's access tokens, not even a new one: check that the "
+            f"application of the account {refusal.route.account} is approved for the Amazon Ads API. The client itself "
+            "must not sign in at Amazon's authorization server (lwa.amazon.com).",
+        )
     if refusal.status != 401 or not any(words in refusal.text for words in FOREIGN_SCOPE):
         return None
     return Explanation(

@@ -62,6 +62,8 @@ async def serve_api(
     path = request.raw_path.partition("?")[0]
     if path == SPEND_PATH:
         return await send(request, json_answer(state.spend()), None)
+    if path in mcp.METADATA_PATHS and request.method in ("GET", "HEAD"):
+        return await send(request, json_answer(mcp.METADATA), None)
     if path in lwa.ANSWERS:
         listener, answer = lwa.ANSWERS[path]
         return await serve_login(arrive(state, listener, region, request), answer)

@@ -1,7 +1,7 @@
 """The hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions and without.
 
-What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a token that
-is over shows as a JSON-RPC error; an account is named in headers in FIXED mode only, where it holds for the whole
+What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a wrong token
+gets 401, and one that is over shows as a JSON-RPC error; metadata name where its tokens come from (RFC 9728); an account is named in headers in FIXED mode only, where it holds for the whole
 session. Whatever the arguments of a tool could mean by another account there is refused, as strictly as can be.
 """
 
@@ -224,6 +224,12 @@ SESSION = "Mcp-Session-Id"
 MODE = "amazon-ads-ai-account-selection-mode"
 ACCOUNT, MANAGER = "amazon-ads-accountid", "amazon-ads-manager-accountid"
 EVENT_STREAM = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache, no-transform"))
+METADATA = {
+    "authorization_servers": ["https://lwa.amazon.com"],
+    "scopes_supported": ["advertising::campaign_management"],
+}
+"""The protected resource metadata, which Amazon publishes without the member `resource`."""
+METADATA_PATHS = frozenset(f"/.well-known/oauth-protected-resource{path}" for path in ("", *PATHS))
 NO_AUTHORIZATION = b"no authorization"
 TOKEN_IS_OVER = "client initialization failed"  # noqa: S105 - what is said of a token, not one
 

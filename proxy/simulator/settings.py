@@ -124,7 +124,7 @@ class SimulatorSettings(StartSettings):
     mcp_hints: McpHints = "honest"
     mcp_versions: McpVersions = "both"
     mcp_confirms: bool = False
-    mcp_token_status: int = 400
+    mcp_token_status: int = 401
     strict_paths: bool = True
     strict_reports: bool = False
     strict_bodies: bool = True

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.events import RefusalCause
 from proxy.http1.body_copy import MAX_READ, readable
-from proxy.routing.api import ADS_API
+from proxy.routing.api import ADS_API, MCP
 from proxy.routing.explanation import AmazonRefusal, explain
 from proxy.routing.route import Route
 from tests.support.deciding import Listed
@@ -57,6 +57,7 @@ OVER = "The account acme gets no more tokens."
             "",
             "The ads account amzn1.q is not in the lists of any login",
         ),
+        (401, b"invalid_token", replace(WITHOUT, api=MCP), "", "not even a new one: check that the application of the"),
         (401, b"unauthorized", ROUTE, OVER, OVER),
         (403, b"forbidden", ROUTE, OVER, OVER),
         (401, b"authentication failed", ROUTE, "", "The application is not approved"),

@@ -164,6 +164,25 @@ async def test_without_authorization_the_words_are_amazons(client: SimulatorClie
     assert (reply.status, reply.body, reply.header("WWW-Authenticate")) == (400, b"no authorization", None)
 
 
+@pytest.mark.parametrize("path", ["", "/mcp", "/mcp/lite"])
+async def test_metadata_name_who_issues_tokens(path: str, client: SimulatorClient) -> None:
+    """As Amazon's endpoint does, to anyone."""
+    reply = await client.ask("GET", f"/.well-known/oauth-protected-resource{path}", Authorization=None)
+    assert (reply.status, reply.json()) == (
+        200,
+        {
+            "authorization_servers": ["https://lwa.amazon.com"],
+            "scopes_supported": ["advertising::campaign_management"],
+        },
+    )
+
+
+async def test_a_wrong_token_gets_401(client: SimulatorClient) -> None:
+    """Without a setting."""
+    client.token = "Atza|unknown"
+    assert (await post(client, INITIALIZE)).status == 401
+
+
 @pytest.mark.parametrize("status", [400, 401, 200])
 async def test_token_that_is_over_is_a_json_rpc_error(client: SimulatorClient, status: int) -> None:
     """An expired token fails with the id of the request; with which status, is a setting."""
