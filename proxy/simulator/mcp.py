@@ -1,8 +1,9 @@
 """The hosted MCP endpoint: JSON-RPC over POST, answered as server-sent events, with sessions and without.
 
-What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a wrong token
-gets 401, and one that is over shows as a JSON-RPC error; metadata name where its tokens come from (RFC 9728); an account is named in headers in FIXED mode only, where it holds for the whole
-session. Whatever the arguments of a tool could mean by another account there is refused, as strictly as can be.
+What is known of Amazon's: without Authorization it says 400 "no authorization", without WWW-Authenticate; a wrong
+token gets 401, and one that is over shows as a JSON-RPC error; metadata name where its tokens come from (RFC 9728);
+an account is named in headers in FIXED mode only, where it holds for the whole session. Whatever the arguments of a
+tool could mean by another account there is refused, as strictly as can be.
 """
 
 from __future__ import annotations
