@@ -22,6 +22,7 @@ PODMAN  ?= $(shell command -v podman || echo docker)
 SECONDS_OF_FUZZING ?= 600
 SECONDS_OF_SOAK ?= 1800
 FILES_AT_A_TIME ?= 6
+CHECK ?= check
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements-dev.lock)
 UNIT := not integration and not conformance and not long and not fuzz and not soak
 # Tests of the modules that call themselves pure, in their rooms. They alone run with coverage, which would take half as
@@ -211,8 +212,20 @@ format: $(DEVELOPED) ## put every file into the house's form
 	@$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format --quiet .
 
+# As on a fresh machine, which has none of the programs that tests run; then, with them, the tests that it skipped.
+.PHONY: check-fresh
+check-fresh: $(DEVELOPED) $(SPECIFIED)
+	@result=0
+	.ci/fresh make check || result=$$?
+	mapfile -t skipped < <($(BIN)/python -m tests.support.outcomes skipped .cache/junit-{unit,pure}.xml)
+	if (($${#skipped[@]})); then
+		echo "with the programs: $${#skipped[@]} tests with what a fresh machine skips"
+		$(BIN)/python -m pytest "$${skipped[@]}" -q --junit-xml=.cache/junit-with-programs.xml || result=$$?
+	fi
+	exit $$result
+
 .PHONY: test
-test: check integration ## everything: the checks, HTTP conformance, the long tests and the tests beside real programs
+test: $(CHECK) integration ## everything: the checks, HTTP conformance, the long tests and the tests beside real programs
 
 .PHONY: integration
 integration: $(DEVELOPED) $(SPECIFIED) $(if $(shell command -v npm),$(NEWMAN) $(AXE)) ## only HTTP conformance, the long tests and the tests beside real programs
