@@ -396,8 +396,12 @@ class ApprovalKeeper:
     async def _look_at_all(self) -> None:
         """Look at the approvals that may have changed or ended; then keep the limits in force."""
         for client in sorted(self._to_look_at):
-            await self._exchange(client, lambda book, at: book, self._mark())
-            self._to_look_at.discard(client)
+            self._to_look_at.discard(client)  # before: news that comes during the look is about what it did not see
+            try:
+                await self._exchange(client, lambda book, at: book, self._mark())
+            except BaseException:
+                self._to_look_at.add(client)
+                raise
         versions = self._versions
         if versions != self._kept_versions:
             try:

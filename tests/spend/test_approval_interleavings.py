@@ -490,6 +490,7 @@ def run_steps(steps: list[Step]) -> None:
 @given(st.lists(STEPS, min_size=4, max_size=8))
 @example([Step((0, 0, 1), "500", "v1", [("the clock is set far back", 0)], None)])
 @example([Step((0, 0, 1), "500", "v1", [("a limit is reached", 0)], None)])
+@example([*[Step((0, 0, 0), "500", "v1", [], None)] * 3, Step((0, 0, 1), "600", "v1", [("use and lose", 0)], None)])
 def test_no_interleaving_lets_an_unapproved_write_pass(steps: list[Step]) -> None:
     """Whatever happens, and in whatever order."""
     run_steps(steps)
