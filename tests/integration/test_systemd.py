@@ -85,7 +85,8 @@ def test_two_instances_serve_on_one_port(tmp_path: Path) -> None:
     """With the environment of their instances and one file, each with its own admin port and audit file."""
     (tmp_path / "valkey").mkdir()
     with contextlib.ExitStack() as opened:
-        amazon, store = (opened.enter_context(each) for each in (simulated_amazon(), redis_server(tmp_path / "valkey")))
+        amazon = opened.enter_context(simulated_amazon())
+        store = opened.enter_context(redis_server(tmp_path / "valkey"))
         state = {"url": store.url, "key": KEY}
         settings = amazon.configuration(listen=f"127.0.0.1:{free_port()}", state=state)
         del settings["admin_listen"]
