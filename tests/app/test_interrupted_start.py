@@ -14,11 +14,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.app import listeners as listeners_module
 from proxy.app import program as program_module
 from proxy.app.audit import RunOutputs
 from proxy.app.process import StopSignals
 from proxy.app.program import Program
 from proxy.app.run import LoadedConfig, _serve
+from proxy.app.stored_parts import StoredParts
 from proxy.config import Config, ReadingMemory, load
 from proxy.downstream.ports import Availability
 from proxy.simulator import Fault, Match, Simulator, SimulatorSettings
@@ -27,7 +29,7 @@ from tests.support.patience import PATIENCE, settled
 SLOW = "/sim/slow"
 SESSION, SCRAPES = "proxy.net.names_resolver", "prometheus_client.openmetrics.exposition"
 """What is imported last for the program's own requests, and for the admin listener."""
-_import = program_module._import
+_import = listeners_module.import_in_thread
 
 
 class InterruptedStart:
@@ -36,7 +38,8 @@ class InterruptedStart:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, held: str = SCRAPES, **changes: Any) -> None:
         self.signals: list[StopSignals] = []
         monkeypatch.setattr(StopSignals, "install", lambda signals, _: self.signals.append(signals))
-        monkeypatch.setattr(program_module, "_import", self._import)
+        for module in (program_module, listeners_module):
+            monkeypatch.setattr(module, "import_in_thread", self._import)
         self._held, self.reached, self.imported = held, asyncio.Event(), asyncio.Event()
         self._output = io.StringIO()
         path = folder / "proxy.yaml"
@@ -153,7 +156,7 @@ async def test_before_anybody_is_served_there_is_no_drain(tmp_path: Path, monkey
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Program, "_start_reports", begin_for_ever)
+    monkeypatch.setattr(StoredParts, "start_reports", begin_for_ever)
     running = InterruptedStart(tmp_path, monkeypatch, drain={"delay": 2 * PATIENCE}, **ACCOUNT)
     await begun.wait()
     running.stop()

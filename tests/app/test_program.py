@@ -150,7 +150,7 @@ async def test_a_stop_writes_the_use_of_an_invitation_that_the_store_did_not_tak
     try:
         await program.start()
         with monkeypatch.context() as broken:
-            broken.setattr(program._store, "write_document", refuse)
+            broken.setattr(program.parts.store, "write_document", refuse)
             with pytest.raises(StateError):
                 await program.invitations.use("id-1")
     finally:
@@ -158,7 +158,7 @@ async def test_a_stop_writes_the_use_of_an_invitation_that_the_store_did_not_tak
     restarted = Program(configured(state__url=state))
     try:
         await restarted.start()
-        assert await restarted._store.read_document(USED) == {"id-1": pytest.approx(time.time(), abs=3600)}
+        assert await restarted.parts.store.read_document(USED) == {"id-1": pytest.approx(time.time(), abs=3600)}
     finally:
         await restarted.stop()
 
@@ -176,7 +176,7 @@ async def test_a_reload_refused_for_a_stored_token_leaves_the_authorities_in_for
     program = Program(configured())
     try:
         await program.start()
-        monkeypatch.setattr(program._store, "read", fail)
+        monkeypatch.setattr(program.parts.store, "read", fail)
         with pytest.raises(StateError):
             await program.apply(new)
         assert program.trusted is None
