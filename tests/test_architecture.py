@@ -19,10 +19,21 @@ pytestmark = pytest.mark.no_cover  # reads files
 
 LINES_PER_FUNCTION = 60
 PARAMETERS = 5
+NAMES_OF_OURS = 40
 
 # A longer function or parameter list needs its reason here, and leaves the list when it is short again:
 # {"proxy/x.py:name": "why"}.
 LONG_FUNCTIONS: dict[str, str] = {}
+MANY_NAMES: dict[str, str] = {
+    "proxy/app/program.py": "it wires all parts of the program",
+    "proxy/app/rules.py": "it turns the configuration into the values of all rooms",
+    "proxy/commands/check.py": "it looks at all that a start opens",
+    "proxy/commands/spend_check.py": "it judges a write as the program would",
+    "proxy/config/__init__.py": "it is what other rooms may import of this one",
+    "proxy/config/model/sections.py": "it has a section of each room",
+    "proxy/forwarding/forwarder.py": "it hands requests to all that serve them",
+    "proxy/spend/capability.py": "it joins the parts of a room with many",
+}
 MANY_PARAMETERS: dict[str, str] = {
     "proxy/commands/audit.py:show_files": "each is an option of the command",
     "proxy/commands/audit.py:undo_record": "each is an option of the command",
@@ -118,6 +129,26 @@ def test_no_function_takes_too_much() -> None:
     parameters = {f"{module.path}:{name}": _parameters(function) for module, name, function in _all_functions()}
     too_many = {name for name, number in parameters.items() if number > PARAMETERS}
     assert too_many == MANY_PARAMETERS.keys()
+
+
+def test_a_module_needs_few_names_of_ours() -> None:
+    """Who imports more than 40 of them does too much, or joins others, and says so here; types do not count."""
+    too_many = set()
+    for module in MODULES:
+        blocks = [node for node in nodes_of(module.path) if isinstance(node, ast.If) and _is_for_types(node)]
+        for_types = {id(node) for block in blocks for node in ast.walk(block)}
+        names = sum(
+            len(node.names)
+            for node in nodes_of(module.path)
+            if isinstance(node, ast.ImportFrom) and within(node.module or "", "proxy") and id(node) not in for_types
+        )
+        if names > NAMES_OF_OURS:
+            too_many.add(module.path)
+    assert too_many == MANY_NAMES.keys()
+
+
+def _is_for_types(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def test_only_the_configuration_reads_the_environment() -> None:
