@@ -36,7 +36,7 @@ PURE := tests/access tests/config tests/http1 tests/routing $(addprefix tests/,a
 	reports/test_answers.py reports/test_orders.py reports/test_outcome.py reports/test_plan.py \
 	reports/test_presets.py reports/test_requested.py reports/test_schedule.py reports/test_templates.py \
 	app/test_spend_limits.py spend/test_answers.py spend/test_approvals.py spend/test_canonical_json.py \
-	spend/test_judge.py spend/test_limits.py spend/test_overview.py spend/test_payer.py spend/test_present_reads.py \
+	spend/test_judge.py spend/test_known_escapes.py spend/test_limits.py spend/test_overview.py spend/test_payer.py spend/test_present_reads.py \
 	spend/test_reading.py spend/test_table.py spend/test_undo.py spend/test_write_digest.py spend/test_written_values.py \
 	test_backoff.py test_errors.py test_problem.py test_marketplaces.py test_strict_json.py test_token_bucket.py \
 	tokens/test_lifecycle.py tokens/test_lwa.py tokens/test_lwa_errors.py tokens/test_token_refusals.py)
