@@ -185,11 +185,15 @@ class RedisConnection:
             while not found.done():
                 probes.add(probe := asyncio.create_task(self._probe(found), name="probe the state store"))
                 probe.add_done_callback(probes.discard)
+                self._asking.add(probe)  # `close` waits until its connection is closed
+                probe.add_done_callback(self._forget)
                 await asyncio.wait({found}, timeout=PROBE)
+            self._replace_all(found.result())
         finally:
             for probe in tuple(probes):
                 probe.cancel()
-        self._replace_all(found.result())
+            if found.done() and found.result() is not self._client:  # cancelled at the moment of its success
+                self._close_soon(found.result())
 
     async def _probe(self, found: asyncio.Future[RedisClient]) -> None:
         client = open_client(self.address, PATIENCE)
