@@ -111,7 +111,8 @@ _MCP_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 _NONE: frozenset[bytes] = frozenset()
 _FORWARDED_FOR_NOBODY = frozenset((TargetKind.SIGN_IN, TargetKind.LOGIN, TargetKind.APPROVALS))
 _ACCOUNTS = b"accounts"
-_UNIFIED = b"/adsApi/"
+_UNIFIED = b"/adsapi/"
+"""Where the unified API begins, in lower case."""
 ACCOUNT_HEADER_OF_READS = "Amazon-Ads-AccountId"
 """The account header of reads that the table lacks."""
 _AMC = b"amc"
@@ -404,7 +405,8 @@ _WORDS = re.compile(rb"(?:/(?:[A-Za-z]{2,40}|v[0-9]))+")
 """A path of words and a version, none of which can be an identifier."""
 _ABOVE_ACCOUNTS = re.compile(
     rb"account|advertiser|profile|manager|entit|instance|seller|vendor|brand|agenc|partner|amc|mcp|adm/"
-    rb"|user|member|invit|role|permission|bill|invoice|payment|terms|token|agreement|report",
+    rb"|user|member|invit|role|permission|bill|invoice|pay|terms|token|agreement|report"
+    rb"|organi[sz]ation|compan|business|merchant|tenant|customer|client|owner|team|contact|login|credential|whoami",
     re.IGNORECASE,
 )
 """What a path holds that may list accounts, or may be one of those that Amazon does not choose by Scope."""
@@ -428,7 +430,7 @@ def _ungoverned_words() -> frozenset[bytes]:
 
 def _stand_in(asked: RequestSummary) -> Operation:
     """What governs a read that the table lacks: on the unified API the account id alone, elsewhere the Scope, too."""
-    unified = asked.unknown_path.startswith(_UNIFIED)
+    unified = asked.unknown_path.lower().startswith(_UNIFIED)
     scope = ScopeRule.NEVER if unified else ScopeRule.OPTIONAL
     return Operation("GET", "/", "", scope, AccountRule.OPTIONAL, ACCOUNT_HEADER_OF_READS, Effect.READ)
 

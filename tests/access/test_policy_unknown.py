@@ -47,12 +47,21 @@ def test_a_read_is_governed_by_the_clients_own_account_id() -> None:
 
 def test_a_scope_governs_nothing_of_the_unified_api() -> None:
     """Its operations take the account id, and would ignore a Scope."""
-    verdict = decided(PROFILED, b"POST", UNIFIED, scope=b"123")
-    assert verdict.refusal is not None and "needs an account id" in verdict.reason
+    for method, path in (
+        (b"POST", UNIFIED),
+        (b"GET", b"/adsApi/v1/unheardThings"),
+        (b"GET", b"/ADSAPI/v1/unheardThings"),
+    ):
+        verdict = decided(PROFILED, method, path, scope=b"123")
+        assert verdict.refusal is not None and "needs an account id" in verdict.reason
 
 
 @pytest.mark.parametrize(
-    "path", [b"/dsp/v1/unheardAccounts", b"/v7/Profiles", b"/unheard/BillingThings", b"/unheard/x"]
+    "path",
+    [
+        *(b"/dsp/v1/unheardAccounts", b"/v7/Profiles", b"/unheard/BillingThings", b"/unheard/x"),
+        *(b"/organizations", b"/v7/Companies", b"/unheard/payers", b"/merchants", b"/customers/list", b"/whoami"),
+    ],
 )
 def test_a_word_that_may_stand_for_other_accounts_is_refused(path: bytes) -> None:
     """Such lists are probably those of the whole login, whatever Scope is sent."""
