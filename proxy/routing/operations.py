@@ -254,18 +254,27 @@ def unknown_reads(method: bytes, path: bytes) -> bool:
 
 
 _ADMINISTERING = re.compile(
-    r"user|invit|permission|billing|invoice|payment|(?<!search)terms|agreement|brandlift|survey|measurementstud"
-    r"|(?:manager|advertiser|ads|selling|linked|test)account|account(?:link|combination|invit|access|management)"
+    r"(?P<users>user|invit|permission)|(?P<billing>billing|invoice|payment)|(?P<terms>(?<!search)terms|agreement)"
+    r"|(?P<studies>brandlift|survey|measurementstud)"
+    r"|(?P<accounts>(?:manager|advertiser|ads|selling|link(?:ed)?|test)account|audiences?connection"
+    r"|account(?:link|combination|invit|access|management))"
 )
+"""The words that tell what a name administers: each group is called as `Administered` has it."""
 _SEPARATORS = str.maketrans("", "", "-_./ ")
 
 
 def may_administer(name: str) -> bool:
-    """Whether what has this name, and is in no table, may administer users, accounts, billing, terms or studies.
+    """Whether what has this name, and is in no table, may administer users, accounts, billing, terms or studies."""
+    return guess_administered(name) is not Administered.NOTHING
+
+
+def guess_administered(name: str) -> Administered:
+    """What may be administered by what has this name, and is in no table.
 
     `name` is a decoded path or the name of an MCP tool. Its words decide, whatever their case and separators.
     """
-    return _ADMINISTERING.search(name.lower().translate(_SEPARATORS)) is not None
+    found = _ADMINISTERING.search(name.lower().translate(_SEPARATORS))
+    return Administered.NOTHING if found is None else Administered(str(found.lastgroup))
 
 
 # --- Families of operations ------------------------------------------------------------------------------
@@ -323,7 +332,8 @@ class Amendment:
     """What an operator says of one operation; what is None stays as the table has it.
 
     `path` is a template as the specifications write them; the names in its braces do not count for which row it is. An
-    operation that the table lacks is added with them: without account header and as a write, unless said otherwise.
+    operation that the table lacks is added with them: without account header, as a write, and as one that administers
+    what the words of its path say, unless said otherwise.
     """
 
     method: str
@@ -381,6 +391,7 @@ def _unsaid(amendment: Amendment) -> Operation:
         account=AccountRule.NEVER,
         account_header="",
         effect=Effect.WRITE,
+        administers=guess_administered(amendment.path),
     )
 
 

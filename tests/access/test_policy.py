@@ -260,6 +260,8 @@ def test_a_query_may_not_override_the_method_either(query: bytes) -> None:
         (b"GET", b"/unheardUsers", Access.READ),
         (b"POST", b"/managerAccounts", Access.ADMIN),
         (b"POST", b"/managerAccounts/1/associate", Access.ADMIN),
+        (b"PUT", b"/amc/audiences/connections", Access.ADMIN),
+        (b"POST", b"/AMC/audiences/connections/1", Access.ADMIN),
         (b"POST", b"/adsApi/v1/create/accountCombinationInvitations", Access.ADMIN),
         (b"POST", b"/adsApi/v1/query/accountCombinationInvitations", Access.READ),
         (b"POST", b"/billing/invoices/pay", Access.ADMIN),

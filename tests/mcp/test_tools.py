@@ -178,7 +178,12 @@ def test_of_a_list_nothing_is_sent_where_a_part_is_forbidden() -> None:
         ("billing-get_invoice", True),
         ("campaign_management-update_campaign", True),
         ("campaign_management-nobody_knows", True),
+        ("campaign_management-link_account", False),
+        ("amc-create_audience_connection", False),
         ("amazon_ads_mcp-invoke_tool", True),
+        ("amazon_ads_mcp-Invoke_tool", False),
+        ("AMAZON_ADS_MCP-INVOKE_TOOL", False),
+        ("amazon_ads_mcp-invoke_tools", False),
     ],
 )
 def test_a_tool_that_administers_needs_access_admin(tool: str, permitted: bool) -> None:

@@ -16,6 +16,7 @@ from proxy.routing.operations import (
     PLACEHOLDER,
     PUBLISHED,
     AccountRule,
+    Administered,
     Amendment,
     Effect,
     Operation,
@@ -461,6 +462,25 @@ def test_an_operation_that_the_table_lacks_is_added_with_care() -> None:
         Effect.WRITE,
     )
     assert PUBLISHED.find(*UNHEARD) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "administers"),
+    [
+        ("/unheard/Users/{id}", Administered.USERS),
+        ("/unheard/selling-accounts", Administered.ACCOUNTS),
+        ("/unheard/invoices", Administered.BILLING),
+        ("/unheard/terms", Administered.TERMS),
+        ("/unheard/surveys", Administered.STUDIES),
+        ("/unheard/searchTerms", Administered.NOTHING),
+    ],
+)
+def test_a_row_that_says_nothing_of_it_administers_what_its_path_says(path: str, administers: Administered) -> None:
+    """Adding a row for its Scope alone opens nothing that the path's words kept for `admin`."""
+    added = amend(PUBLISHED, [replace(NEW_ROW, path=path)])
+    said = amend(PUBLISHED, [replace(NEW_ROW, path=path, administers=Administered.NOTHING)])
+    found = [table.find(b"POST", path_segments(path.encode())) for table in (added, said)]
+    assert [row and row.administers for row in found] == [administers, Administered.NOTHING]
 
 
 def test_the_names_of_placeholders_do_not_count() -> None:
