@@ -2,8 +2,8 @@
 in one moment.
 
 The others wait for their turn before anything of theirs begins, so that no time-out counts the waiting. Those that a
-client's request waits for go first, and each token endpoint has turns of its own: one that hangs does not delay the
-others.
+client's request waits for go first (`_Rank`), and each token endpoint has turns of its own: one that hangs does not
+delay the others.
 
 A refusal (429) may be the endpoint's limit or one account's own. Only refusals of different accounts pause the
 endpoint. An account whose token would expire during the pause may try anyway, one at a time: its answer shows whether
@@ -17,6 +17,7 @@ import contextlib
 import math
 import random
 from collections import deque
+from enum import IntEnum
 from itertools import chain
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
@@ -61,6 +62,22 @@ class TokenRequestQueue:
             request_queue.give_up(waiters)
 
 
+class _Rank(IntEnum):
+    """Which accounts get their turns first. An account whose last token request was refused may be refused for good:
+    it delays no renewal of another account, whose clients have had no trouble yet."""
+
+    AWAITED = 0
+    """A client's request waits for the token."""
+    RENEWED = 1
+    """The account still has a token."""
+    REFUSED = 2
+    """A client's request waits for the token, and the last token request was refused."""
+    PATIENT = 3
+    """No request waits for the token."""
+    REFUSED_AGAIN = 4
+    """The last token requests were refused: the account takes no turn from others."""
+
+
 class EndpointQueue:
     """Belongs to one event loop. Whose turn it is, is told by the `TokenWaiters` of an account, who has one turn at
     most."""
@@ -72,11 +89,8 @@ class EndpointQueue:
         self._rate_timer: asyncio.TimerHandle | None = None
         self._trying: TokenWaiters | None = None
         """The account that tries during a pause of the endpoint."""
-        self._urgent: dict[TokenWaiters, asyncio.Future[bool]] = {}
-        self._patient: dict[TokenWaiters, asyncio.Future[bool]] = {}
-        self._refused: dict[TokenWaiters, asyncio.Future[bool]] = {}
-        """Accounts that were refused again and again: they take no turn from others."""
-        self._all = self._urgent, self._patient, self._refused
+        self._all: tuple[dict[TokenWaiters, asyncio.Future[bool]], ...] = tuple({} for _ in _Rank)
+        """The accounts that wait for their turn, by rank."""
 
     def __repr__(self) -> str:
         return f"<EndpointQueue: {self._free} free, {sum(map(len, self._all))} waiting>"
@@ -125,9 +139,7 @@ class EndpointQueue:
     async def _take(self, waiters: TokenWaiters) -> bool:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
-        is_refused = self.rate_limit.refusals.times(waiters.account) > 1
-        waiting = self._refused if is_refused else self._urgent if waiters.count else self._patient
-        waiting[waiters] = turn
+        self._all[self._rank(waiters)][waiters] = turn
         waiters.called = lambda: self._hasten(waiters)
         self._go_on()
         try:
@@ -141,10 +153,22 @@ class EndpointQueue:
             for waiting in self._all:
                 waiting.pop(waiters, None)
 
+    def _rank(self, waiters: TokenWaiters) -> _Rank:
+        times = self.rate_limit.refusals.times(waiters.account)
+        if times > 1:
+            return _Rank.REFUSED_AGAIN
+        if waiters.count:
+            return _Rank.REFUSED if times else _Rank.AWAITED
+        has_token = waiters.ends_at > asyncio.get_running_loop().time()
+        return _Rank.RENEWED if has_token and not times else _Rank.PATIENT
+
     def _hasten(self, waiters: TokenWaiters) -> None:
-        turn = self._patient.pop(waiters, None)
-        if turn is not None:
-            self._urgent[waiters] = turn
+        """A request has begun to wait: the account may get a better rank, behind those that have it already."""
+        rank = self._rank(waiters)
+        for worse in self._all[rank + 1 :]:
+            turn = worse.pop(waiters, None)
+            if turn is not None:
+                self._all[rank][waiters] = turn
 
     def _give_back(self, waiters: TokenWaiters) -> None:
         """A turn is over; where nothing was asked in it, the rate limit has room for another one."""
@@ -221,7 +245,7 @@ class EndpointRate:
         self.rate: float | None = None
         self.lowered: Callable[[float, float], None] = lambda rate, pause: None
         self._next = self._paused_until = 0.0
-        self._paused_at = self._lowered_at = self._try_at = -math.inf
+        self._paused_at = self._lowered_at = self._learned_at = self._try_at = -math.inf
         self._searching = self._waited_for = False
         self._grants: deque[float] = deque()
         self.refusals = RefusedAccounts()
@@ -265,6 +289,9 @@ class EndpointRate:
         if self.rate is None:
             self._grants.append(now)
             self._forget_grants(now)
+        elif sent_at <= self._learned_at == self._lowered_at:
+            self._grants.append(now)
+            self._learn(now)
         elif self._waited_for:  # an unused rate limit says nothing about the limit
             growth = _SEARCHING if self._searching else _STEADY
             self.rate *= 1 + min(growth / self.rate, _MOST_AT_ONCE)
@@ -281,11 +308,11 @@ class EndpointRate:
             return
         if self.rate is None:
             self._forget_grants(now)
-            rate, self._searching = float(len(self._grants)), True
-            self._grants.clear()
+            self._searching, self._learned_at, self._lowered_at = True, now, now
+            self._learn(now)
         else:
-            rate, self._searching = self.rate, False
-        self._set(rate * _LOWERED, now)
+            self._searching = False
+            self._set(self.rate * _LOWERED, now)
         assert self.rate is not None
         self.lowered(self.rate, pause)
 
@@ -296,6 +323,12 @@ class EndpointRate:
         if self.rate is None or rate < self.rate:
             self._searching = self._searching or self.rate is None
             self._set(rate, now, chance)
+
+    def _learn(self, now: float) -> None:
+        """Begin below the tokens of the last second. The requests that were on their way count once they bring one: a
+        refusal is often faster than a token."""
+        self.rate = max(len(self._grants) * _LOWERED, SLOWEST)
+        self._next = now + 1 / self.rate
 
     def _pause(self, seconds: float, now: float) -> None:
         if now + seconds > self._paused_until:

@@ -81,7 +81,7 @@ class Endpoint(RunningManager):
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("throttled", [1, 2, 5])
+@pytest.mark.parametrize("throttled", [1, 2, 5, 10, 20])
 @virtual_time
 async def test_throttled_accounts_take_no_token_from_the_others(throttled: int) -> None:
     """Twelve healthy accounts with tokens of 24 s, due 10 s before, are served all the time, and a throttled one is
@@ -97,6 +97,31 @@ async def test_throttled_accounts_take_no_token_from_the_others(throttled: int) 
             moments = endpoint.partly.moments(account)
             assert len(moments) > 3
             assert min(later - earlier for earlier, later in pairwise(moments)) >= RETRY_AFTER
+
+
+@pytest.mark.parametrize("throttled", [10, 20])
+@virtual_time
+async def test_throttled_accounts_that_are_added_take_no_token_from_the_others(throttled: int) -> None:
+    """No account got a token in the second before their refusals, so nothing is known of the endpoint's limit."""
+    endpoint = Endpoint(0)
+    async with endpoint:
+        await endpoint.begin()
+        await endpoint.serve(2)
+        endpoint.partly.throttled = {f"throttled-{number}" for number in range(throttled)}
+        await endpoint.manager.reconfigure([source(name, name) for name in (*HEALTHY, *endpoint.partly.throttled)])
+        await endpoint.serve(SECONDS)
+        assert not endpoint.refused
+
+
+@virtual_time
+async def test_more_accounts_than_ask_at_once_get_their_first_tokens_beside_throttled_ones() -> None:
+    """The pace follows the tokens of the first that ask, although the refusals come before these tokens."""
+    endpoint, many = Endpoint(20), [f"many-{number:02}" for number in range(60)]
+    async with endpoint:
+        await endpoint.manager.start([source(name, name) for name in (*sorted(endpoint.partly.throttled), *many)])
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*map(endpoint.manager.get, many))
+        assert asyncio.get_running_loop().time() - began < 5
 
 
 @virtual_time

@@ -89,6 +89,27 @@ async def test_an_account_that_is_waited_for_goes_first() -> None:
         each.cancel()
 
 
+async def test_a_refused_account_goes_behind_the_renewals_of_others() -> None:
+    """Even if requests wait for its token. Those without a token that nobody waits for follow, and last of all come
+    accounts that were refused more than once."""
+    work, names = Work(1), ("held", "patient", "twice", "once", "renewed", "awaited")
+    waiters = {name: TokenWaiters(name) for name in names}
+    for name in ("twice", "twice", "once"):
+        work.request_queue.rate_limit.refused(name, 0.0, 0.0, None)
+    waiters["renewed"].ends_at = asyncio.get_running_loop().time() + 60
+    waiting = [asyncio.create_task(waiters[name].wait(60)) for name in ("twice", "once", "awaited")]
+    await settle()
+    tasks = [work.begin(name, waiters[name]) for name in names]
+    await settle()
+    order = ["held", "awaited", "renewed", "once", "patient", "twice"]
+    for name in order:
+        await work.end(name)
+    assert work.going == order
+    await asyncio.gather(*tasks)
+    for each in waiting:
+        each.cancel()
+
+
 async def test_one_that_is_given_up_or_cancelled_takes_no_turn() -> None:
     """The cancelled one begins nothing, and none behind it waits longer; also if the turn had just become its own."""
     work, gone = Work(1), TokenWaiters()
@@ -416,6 +437,21 @@ def test_the_first_pace_is_below_what_was_granted_in_the_last_second() -> None:
     assert limited(0).rate == SLOWEST
 
 
+def test_the_first_pace_counts_the_tokens_that_were_on_their_way() -> None:
+    """A refusal is often faster than a token. Requests sent later, or after another refusal, do not count."""
+    rate_limit = EndpointRate()
+    refuse_two(rate_limit, 9.9, 10.0)
+    for _ in range(10):
+        rate_limit.granted("acme", 9.9, 10.2)
+    assert rate_limit.rate == pytest.approx(8.0)
+    assert rate_limit.wait(10.2) == pytest.approx(1 / 8)
+    rate_limit.granted("acme", 10.1, 10.3)
+    assert rate_limit.rate == pytest.approx(8.0)
+    rate_limit.refused("third", 10.3, 10.4, None)
+    rate_limit.granted("acme", 9.9, 10.5)
+    assert rate_limit.rate == pytest.approx(6.4)
+
+
 def test_requests_are_sent_one_after_another_at_the_pace() -> None:
     """A request that was not sent after all leaves its moment to the next one."""
     rate_limit = limited(4)
@@ -544,7 +580,7 @@ async def test_an_account_whose_token_ends_during_a_pause_may_try() -> None:
     await asyncio.sleep(20)
     assert paused.turns == [("first", 0.5), ("second", 5.6)]
     await asyncio.gather(*paused.tasks)
-    assert [account for account, _ in paused.turns[2:]] == ["long", refused, "later"]
+    assert [account for account, _ in paused.turns[2:]] == ["long", "later", refused]
     assert all(moment >= 60.0 for _, moment in paused.turns[2:])
 
 
