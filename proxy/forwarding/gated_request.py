@@ -2,15 +2,15 @@
 on, is refused, or is answered.
 
 It stands before the exchange, in whose place it handles the request until then. A body of little cost is read by the
-event loop, any other in a thread, by turns of clients; one that is too large to be read is refused, unless all its
-gates let it pass unread.
+event loop, any other in one of two threads, by turns of clients: long bodies in one, and short ones in the other. One
+that is too large to be read is refused, unless all its gates let it pass unread.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.body_reader import READER
+from proxy.body_reader import READER, SHORT, SHORT_READER
 from proxy.errors import ContentTooLarge, Refused
 from proxy.events import Fault
 from proxy.forwarding.refusal import internal_error, send_refusal
@@ -198,13 +198,14 @@ class GatedRequest:
         self._was_read(error)
 
     def _read(self) -> None:
-        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn."""
+        """The body is whole: have each gate read it, a costly one in a thread, when it is its client's turn there."""
         body = JsonBody(bytes(self._body))
         if not body.costs_more_than(CHECKED_AT_ONCE):
             self._was_read(self._refusal_of(body))
             return
         self._context.stats.spend()  # what follows is the thread's time
-        self._reading = READER.read(self._client.loop, self._context.client, self._refusal_of, body)
+        reader = READER if body.costs_more_than(SHORT) else SHORT_READER
+        self._reading = reader.read(self._client.loop, self._context.client, self._refusal_of, body)
         self._reading.add_done_callback(self._read_in_thread)
 
     def _refusal_of(self, body: JsonBody) -> Refused | None:

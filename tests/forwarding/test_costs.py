@@ -18,7 +18,7 @@ from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.app.rules import make_routing_table
-from proxy.body_reader import READER
+from proxy.body_reader import READER, SHORT_READER
 from proxy.http1.body_copy import LARGE
 from proxy.routing.operations import Access
 from proxy.routing.table import EmptyDirectory
@@ -151,7 +151,8 @@ async def cost(rules: dict[str, Any], make: Callable[[], bytes]) -> tuple[Cost, 
         *pieces, last = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
         client.send(*pieces)
         found = cost_of(lambda: client.send(last))  # noqa: B023 - called in this turn
-        await asyncio.get_running_loop().run_in_executor(READER._thread, str)  # what came before is done then
+        for reader in (READER, SHORT_READER):  # what came before is done then
+            await asyncio.get_running_loop().run_in_executor(reader._thread, str)
         await bench.rest(client)
         clients.append(client)
     await bench.stop(*clients)

@@ -16,7 +16,7 @@ from proxy.access.client_keys import ClientKey
 from proxy.access.clients import Budgets, ClientIdentity, Clients
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
-from proxy.body_reader import READER
+from proxy.body_reader import READER, SHORT, SHORT_READER
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.gated_request import GatedRequest
 from proxy.http1.request_fields import RequestFields
@@ -204,26 +204,43 @@ async def test_a_client_that_disconnects_while_its_order_is_judged_is_counted(ru
         client.abort()
         assert (await bench.events.last()).fault == "client-gone"
         held.go.set()
-        await asyncio.get_running_loop().run_in_executor(READER._thread, str)
+        await asyncio.get_running_loop().run_in_executor(SHORT_READER._thread, str)
         assert (await bench.ask(GET.replace(b"\r\n\r\n", b"\r\nX-Ads-Proxy-Key: " + KEY + b"\r\n\r\n"))).status
         assert nothing_left(bench)
+
+
+async def test_a_short_body_waits_for_no_long_one(running: Running) -> None:
+    """Not even for that of its own client: each kind has a thread."""
+    go = threading.Event()
+    short, long = counted(MINE + LARGE), counted(MINE + b" " * (8 * SHORT + 8))
+    busy = READER.submit("another", go.wait, PATIENCE)
+    try:
+        async with running(answering(HELLO), clients=clients()) as bench:
+            waiting = await bench.client(long)
+            await bench.settled(lambda: busy.running() and "1 clients" in repr(READER))
+            assert (await bench.ask(short)).body == b"hello"
+            assert not busy.done() and "1 clients" in repr(READER)
+            go.set()
+            assert (await waiting.answer()).body == b"hello"
+    finally:
+        go.set()
 
 
 async def test_nothing_is_judged_for_a_client_that_has_left(running: Running) -> None:
     """Its order waited for its turn."""
     go = threading.Event()
-    busy = READER.submit("another", go.wait, PATIENCE)
+    busy = SHORT_READER.submit("another", go.wait, PATIENCE)
     try:
         async with running(answering(HELLO), clients=clients()) as bench:
             client = await bench.client(counted(MINE + LARGE))
-            await bench.settled(lambda: busy.running() and "1 clients" in repr(READER))
+            await bench.settled(lambda: busy.running() and "1 clients" in repr(SHORT_READER))
             client.abort()
             assert (await bench.events.last()).fault == "client-gone"
             with pytest.MonkeyPatch.context() as patch:
                 judged: list[object] = []
                 patch.setattr(Clients, "permit_body", lambda *given: judged.append(given))
                 go.set()
-                await asyncio.get_running_loop().run_in_executor(READER._thread, str)
+                await asyncio.get_running_loop().run_in_executor(SHORT_READER._thread, str)
             assert judged == []
     finally:
         go.set()

@@ -31,7 +31,7 @@ from proxy.access.paths import PathPattern
 from proxy.access.placeholders import Placeholders
 from proxy.access.policy import Policy
 from proxy.audit.write_reading import WRITE_READER
-from proxy.body_reader import READER
+from proxy.body_reader import READER, SHORT_READER
 from proxy.forwarding.decision import Admission
 from proxy.forwarding.decisions import Decisions
 from proxy.http1.message import Request
@@ -167,7 +167,8 @@ class Bench(MemoryBench):
         still = turns = 0
         while still <= 8 or (self.accounting.in_flight and still <= 200):
             if still == 4 and self.accounting.flight.value:
-                READER._thread.submit(int).result()  # earlier work, such as reading tool names, is done then
+                for reader in (READER, SHORT_READER):
+                    reader._thread.submit(int).result()  # earlier work, such as reading tool names, is done then
             moved = await self.turn(clients)
             still = 0 if moved else still + 1
             turns += 1

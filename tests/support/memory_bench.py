@@ -15,7 +15,7 @@ from typing import Any
 
 from proxy.app.request_path import RequestPath, SharedParts
 from proxy.audit.write_reading import WRITE_READER
-from proxy.body_reader import READER
+from proxy.body_reader import READER, SHORT_READER
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.table import ConnectionTable
 from proxy.events import Observers
@@ -240,7 +240,8 @@ class MemoryBench:
         still, before = 0, self._moves(clients)
         for _ in range(TURNS):
             if still == 4 and self.accounting.flight.value:
-                READER._thread.submit(int).result()  # earlier work, such as reading tool names, is done then
+                for reader in (READER, SHORT_READER):
+                    reader._thread.submit(int).result()  # earlier work, such as reading tool names, is done then
             await asyncio.sleep(0)
             moved = False
             for end in (*clients, *self.upstreams):
