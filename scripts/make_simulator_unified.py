@@ -22,11 +22,11 @@ from scripts.make_simulator_operations import resolved, specifications
 FILE = "AdsAPIv1All"
 PREFIX = "/adsApi/v1/"
 VERBS = ("create", "query", "update", "delete", "retrieve")
-PREFERRED = ("ENABLED", "SPONSORED_PRODUCTS", "APPROVED", "US", "USD")
+PREFERRED = ("ENABLED", "SPONSORED_PRODUCTS", "APPROVED", "US", "USD", "SUCCESS")
 """The words that a sample takes if several are allowed, so that it is alive."""
 
 MOMENT = "2026-01-01T00:00:00Z"
-DEEPEST = 8
+DEEPEST = 16
 
 
 def sample(document: dict[str, Any], schema: Any, name: str, depth: int = 0) -> Any:
@@ -81,6 +81,10 @@ def read_answer(document: dict[str, Any], schema: dict[str, Any], entry: dict[st
         single = next(key for key, value in properties.items() if resolved(document, value).get("type") == "array")
         thing = resolved(document, resolved(document, properties[single])["items"])
     entry["single"] = single
+    besides = [
+        name for name in schema.get("required", ()) if name not in (single, "success", "error", "partialSuccess")
+    ]
+    entry["besides"] = {name: sample(document, properties[name], name) for name in besides}
     entry["sample"] = sample(document, thing, single)
     named = [key for key in thing.get("properties", {}) if key.endswith("Id")]
     spelled = [f"{singular(single)}Id", entry.get("takes", "").removesuffix("s"), "indexId"]

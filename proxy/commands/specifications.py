@@ -95,14 +95,14 @@ def read_specifications(*places: Path) -> tuple[Described, ...]:
     """Every operation of every file of the places, in a stable order. Raises `NoSpecifications`."""
     found: list[Described] = []
     for place in places:
-        here = [each for source, document in _documents(place) for each in _operations(source, document)]
+        here = [each for source, document in read_documents(place) for each in _operations(source, document)]
         if not here:
             raise NoSpecifications(f"{place}: has no OpenAPI file. Name one (JSON or YAML), or a folder of such files.")
         found += here
     return tuple(found)
 
 
-def _documents(place: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_documents(place: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The OpenAPI documents by name; other files lie next to them."""
     for name, text in sorted(_files(place)):
         document = _parse(name, text, is_named=place.is_file() and not zipfile.is_zipfile(place))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 from proxy.simulator import ads_account_api, campaign_api, report_api, unified_api
 from proxy.simulator.answers import Answer, Refusal
@@ -96,7 +97,7 @@ ROUTES: tuple[Route, ...] = (
 def respond(call: Call) -> Answer | Refusal:
     """The answer to a call that passed all checks; a refusal of an unknown operation, or of a body that does not fit.
 
-    The operation is known if Amazon's specifications or its Postman collections have it.
+    The operation is known if Amazon's specifications, guides or Postman collections have it.
     """
     handle, settings = _find_handler(call), call.state.settings
     known = handle or call.operation or load_collections().find(call.method, call.path)
@@ -129,19 +130,20 @@ def _not_found(call: Call) -> Refusal:
         404,
         "operation-unknown",
         "NOT_FOUND",
-        f"neither Amazon's specifications nor its Postman collections have {call.method} {call.path}",
+        f"Amazon's specifications, guides and Postman collections lack {call.method} {call.path}",
         f"Could not find resource for full path: {call.api_url}{call.path}",
     )
 
 
 def answer_generically(call: Call) -> Answer:
-    """What was understood of the call, with the status that the specification promises."""
+    """The example of the operation's answer, or what was understood of the call, with the specification's status."""
     media_type = (call.head.first("content-type") or "").lower()
-    if call.body and "json" in media_type:
-        call.json()
+    body = call.json() if call.body and "json" in media_type else None
     status = call.operation.status if call.operation else HTTPStatus.OK
     if status == HTTPStatus.NO_CONTENT:
         return Answer(status)
+    if call.operation and call.operation.example is not None:
+        return call.answer(_with_each(call.operation.example, _given(body)), status)
     return call.answer(
         {
             "simulated": True,
@@ -155,3 +157,21 @@ def answer_generically(call: Call) -> Answer:
         },
         status,
     )
+
+
+def _given(body: Any) -> list[Any]:
+    """The items that a body lists, in a member or, as a filter on ids does, one below; empty where it lists none."""
+    members = list(body.values()) if isinstance(body, dict) else [body]
+    below = [value for member in members if isinstance(member, dict) for value in member.values()]
+    return next((value for value in (*members, *below) if isinstance(value, list)), [])
+
+
+def _with_each(example: Any, given: list[Any]) -> Any:
+    """An example in which a list of successes has one entry for each item that was given."""
+    if not isinstance(example, dict):
+        return example
+    filled = {name: _with_each(value, given) for name, value in example.items()}
+    match example.get("success"):
+        case [{"index": _} as first] if given:
+            filled["success"] = [{**first, "index": index} for index, _ in enumerate(given)]
+    return filled

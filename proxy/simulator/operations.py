@@ -1,13 +1,14 @@
-"""What Amazon's specifications say of an operation: which headers, which media types. Read from `operations.jsonl`.
+"""What Amazon's specifications say of an operation: which headers, which media types, and what its answer looks like.
 
-The table is made by `scripts/make_simulator_operations.py`. `collections.jsonl` has the operations that only Amazon's
-Postman collections know. Nothing here looks at a request's headers.
+`operations.jsonl` is made by `scripts/make_simulator_operations.py`, and `documented.jsonl`, of newer operations, by
+`scripts/make_simulator_documented.py`. `collections.jsonl` has the operations that only Amazon's Postman collections
+know. Nothing here looks at a request's headers.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -24,6 +25,7 @@ class Operation:
 
     `account` is the rule for the account id, `account_header` how the operation spells it; "either": it or a Scope.
     `ads_client` tells that only `Amazon-Ads-ClientId` is documented, not `Amazon-Advertising-API-ClientId`.
+    `example` is a JSON value in the shape of the answer; None where the table has none.
     """
 
     template: str
@@ -35,6 +37,7 @@ class Operation:
     account: Account = "never"
     account_header: str = ACCOUNT_HEADER
     status: int = 200
+    example: Any = field(default=None, hash=False)
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -76,8 +79,8 @@ class OperationTable:
 
 @cache
 def load_operations() -> OperationTable:
-    """The committed table."""
-    return _load("operations.jsonl")
+    """The operations of the specifications and those that only newer ones and Amazon's guides have."""
+    return _load("operations.jsonl", "documented.jsonl")
 
 
 @cache
@@ -86,9 +89,9 @@ def load_collections() -> OperationTable:
     return _load("collections.jsonl")
 
 
-def _load(name: str) -> OperationTable:
-    entries = map(json.loads, files("proxy.simulator").joinpath(name).read_text().splitlines())
-    return OperationTable([_operation(**entry) for entry in entries])
+def _load(*names: str) -> OperationTable:
+    lines = [line for name in names for line in files("proxy.simulator").joinpath(name).read_text().splitlines()]
+    return OperationTable([_operation(**json.loads(line)) for line in lines])
 
 
 def _operation(path: str, client: str = "", consumes: Any = (), produces: Any = (), **members: Any) -> Operation:

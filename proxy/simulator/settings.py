@@ -91,8 +91,8 @@ class SimulatorSettings(StartSettings):
     `mcp_confirms`, tools that change something ask first, without a session.
     `mcp_token_status` is the status with which a token that is over is told by a JSON-RPC error.
 
-    Of strictness: `strict_paths` answers 404 to operations that neither Amazon's specifications nor its Postman
-    collections have; `strict_reports` refuses report orders that Amazon would refuse, and answers 404 for unknown
+    Of strictness: `strict_paths` answers 404 to operations that Amazon's specifications, guides and Postman collections
+    lack; `strict_reports` refuses report orders that Amazon would refuse, and answers 404 for unknown
     reports; `strict_media_types` refuses media types that the specifications do not name; `strict_bodies` refuses
     bodies of another shape than the operation's; `strict_members` refuses written objects without a member that the
     specification requires; `strict_host` refuses a Host with another port than the listener's. With `number_texts`,

@@ -1,6 +1,7 @@
 """The shapes of the unified API's operations. No HTTP here.
 
-`unified.jsonl` is made by `scripts/make_simulator_unified.py`.
+`unified.jsonl` is made by `scripts/make_simulator_unified.py`, and `documented_unified.jsonl`, of newer operations, by
+`scripts/make_simulator_documented.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Verb = Literal["create", "query", "update", "delete", "retrieve", "list"]
 class Shape:
     """One operation. `takes` is the member with what it is given, `bounds` how much of it, `needs` what each must have.
 
-    `named` is how the answer calls what it gives, `pages` the least and most of a page, `sample` the smallest thing.
+    `named` is how the answer calls what it gives, `pages` the least and most of a page, `sample` the smallest thing;
+    `besides` is what else the answer must have.
     """
 
     verb: Verb
@@ -35,6 +37,7 @@ class Shape:
     required: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     id_name: str | None = None
+    besides: Entity = field(default_factory=dict)
 
     @property
     def singular(self) -> str:
@@ -49,9 +52,9 @@ class Shape:
 
 @cache
 def load_shapes() -> dict[tuple[str, str], Shape]:
-    """(method, path) -> shape, of the committed table."""
-    lines = files("proxy.simulator").joinpath("unified.jsonl").read_text().splitlines()
-    return dict(map(_shape, map(json.loads, lines)))
+    """(method, path) -> shape, of the committed tables."""
+    tables = (files("proxy.simulator").joinpath(name) for name in ("unified.jsonl", "documented_unified.jsonl"))
+    return dict(_shape(json.loads(line)) for table in tables for line in table.read_text().splitlines())
 
 
 def _shape(entry: Entity) -> tuple[tuple[str, str], Shape]:

@@ -48,7 +48,8 @@ def multi_status(call: Call, shape: Shape, act: Act) -> Answer:
     done, errors = carry_out_each(shape.takes, given, carry_out)
     partial = [entry for entry in done if "errors" in entry]
     success = [entry for entry in done if "errors" not in entry]
-    return call.answer({"success": success, "error": errors, **({"partialSuccess": partial} if partial else {})}, 207)
+    in_part = {"partialSuccess": partial} if partial else {}
+    return call.answer({**shape.besides, "success": success, "error": errors, **in_part}, 207)
 
 
 def read_body(call: Call, shape: Shape) -> Entity:
@@ -104,7 +105,7 @@ def _query(call: Call, shape: Shape) -> Answer:
             raise BodyUnreadable(f"{name} must be an object with a list 'include'")
     shown = (shape.show(stored) for shelf in _shelves(call, shape).values() for stored in shelf.values())
     found, following = page_of([entity for entity in shown if matches(entity, body)], body, shape.pages)
-    return call.answer({shape.named: found, **following})
+    return call.answer({**shape.besides, shape.named: found, **following})
 
 
 def _create(call: Call, shape: Shape, place: str, given: Any) -> Entity:

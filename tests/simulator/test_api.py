@@ -22,6 +22,8 @@ SP_CAMPAIGN = {
 }
 KEYWORD = {"campaignId": "1", "adGroupId": "2", "keywordText": "x", "matchType": "EXACT", "state": "ENABLED"}
 SP = "application/vnd.spCampaign.v3+json"
+SPONSORED_TV = "application/vnd.stCampaign.v1+json"
+SCOPE = "Amazon-Advertising-API-Scope"
 REPORT = "application/vnd.createasyncreportrequest.v3+json"
 
 
@@ -360,14 +362,15 @@ async def test_expected_continue_comes_before_the_body(client: SimulatorClient) 
     """With Expect: 100-continue the interim answer invites the body; a refused request gets none."""
     await client.sign_in()
     reader, writer = await client.connect()
-    writer.write(client.head("POST", "/st/campaigns", "Content-Length: 2", "Expect: 100-continue"))
+    head = "Content-Length: 2", "Expect: 100-continue", f"Content-Type: {SPONSORED_TV}", f"{SCOPE}: {NA}"
+    writer.write(client.head("POST", "/st/campaigns", *head))
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"{}")
-    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    assert b"207 Multi-Status" in await reader.readuntil(b"\r\n\r\n")
     writer.close()
     client.token = "unknown"
     reader, writer = await client.connect()
-    writer.write(client.head("POST", "/st/campaigns", "Content-Length: 2", "Expect: 100-continue"))
+    writer.write(client.head("POST", "/st/campaigns", *head))
     assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 401")
     writer.close()
 

@@ -108,7 +108,9 @@ async def test_early_answer_does_not_wait_for_the_body(client: SimulatorClient) 
     client.simulator.state.add_fault(Fault(status=413, body=b"no", early=True), times=1)
     await client.sign_in()
     reader, writer = await client.connect()
-    writer.write(client.head("POST", "/st/campaigns", "Content-Length: 1000000"))
+    media_type, scope = "application/vnd.stCampaign.v1+json", "1110000000000001"
+    lines = "Content-Length: 1000000", f"Content-Type: {media_type}", f"Amazon-Advertising-API-Scope: {scope}"
+    writer.write(client.head("POST", "/st/campaigns", *lines))
     assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 413 ")
     writer.close()
 

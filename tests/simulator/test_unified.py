@@ -89,6 +89,8 @@ async def test_every_operation_answers_in_its_own_shape(client: SimulatorClient,
     for entry in value.get("error", []):
         assert {error["code"] for error in entry["errors"]} <= {"RESOURCE_ID_NOT_FOUND", "FIELD_VALUE_IS_NULL"}
     document = specification()
+    if key[1] not in document["paths"]:
+        return  # only a newer file than those of the wheel has it, or a guide: test_documented_operations.py
     schema = making.content(document, document["paths"][key[1]][key[0].lower()]["responses"][str(reply.status)])
     resolver = {"components": document["components"], **schema}
     jsonschema.Draft4Validator(resolver).validate({**value, "error": []} if "error" in value else value)

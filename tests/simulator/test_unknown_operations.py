@@ -48,9 +48,9 @@ async def test_the_echo_answers_unknown_operations(client: SimulatorClient) -> N
     ("method", "path"),
     [
         ("GET", "/v2/stores"),
-        ("POST", "/st/campaigns/list"),
+        ("PUT", "/sb/beta/adGroups"),
         ("GET", "/sp/campaigns/1/budgetRules/budgetHistory"),
-        ("POST", "/adsApi/v1/create/ruleLinks"),
+        ("POST", "/adsApi/v1/create/reservedTargetPricings/sb"),
     ],
 )
 async def test_paths_of_amazons_collections_are_known(client: SimulatorClient, method: str, path: str) -> None:
