@@ -27,7 +27,7 @@ UNKNOWN = (
     ("GET", "buyerSeats/dsp"),
     ("GET", "dealPerformances/dsp"),
     ("POST", "query/commitments/dsp"),
-    ("POST", "create/ruleLinks"),
+    ("POST", "create/reservedTargetPricings/sb"),
 )
 """Some of the paths that only the collection has."""
 
