@@ -391,6 +391,8 @@ def _why_unknown_ungoverned(asked: RequestSummary) -> str:
     unknown = "this method and path are not in Amazon's specifications, and"
     if asked.effect != Effect.READ:
         return f"{unknown} so the accounts that they reach are unknown"
+    if asked.method not in _BODILESS:
+        return f"{unknown} its body may name another account"
     segments = tuple(segment.lower() for segment in asked.segments)
     if _paths().find(b"ANY", segments) is not None:
         return "Amazon's specifications have no such method of this path"
@@ -401,6 +403,8 @@ def _why_unknown_ungoverned(asked: RequestSummary) -> str:
     return ""
 
 
+_BODILESS = frozenset((b"GET", b"HEAD"))
+"""Methods of reads that say all in their heads."""
 _WORDS = re.compile(rb"(?:/(?:[A-Za-z]{2,40}|v[0-9]))+")
 """A path of words and a version, none of which can be an identifier."""
 _ABOVE_ACCOUNTS = re.compile(

@@ -37,22 +37,20 @@ def test_a_read_is_governed_by_the_clients_own_profile() -> None:
 
 
 def test_a_read_is_governed_by_the_clients_own_account_id() -> None:
-    """Sent once, and its own."""
-    for method, path in ((b"GET", UNHEARD), (b"POST", UNIFIED), (b"GET", b"/adsApi/v1/unheardThings")):
+    """Sent once, and its own; not if there is a body, which may name another one."""
+    for method, path in ((b"GET", UNHEARD), (b"HEAD", UNHEARD), (b"GET", b"/adsApi/v1/unheardThings")):
         assert decided(ACCOUNTED, method, path, account(OWN)).refusal is None
         assert decided(ACCOUNTED, method, path, account(OTHER)).refusal is not None
         assert decided(ACCOUNTED, method, path, account(OWN), account(OWN)).refusal is not None
         assert "must choose" in decided(ACCOUNTED, method, path).reason
+    verdict = decided(ACCOUNTED, b"POST", UNIFIED, account(OWN))
+    assert verdict.refusal is not None and "body may name another account" in verdict.reason
 
 
 def test_a_scope_governs_nothing_of_the_unified_api() -> None:
     """Its operations take the account id, and would ignore a Scope."""
-    for method, path in (
-        (b"POST", UNIFIED),
-        (b"GET", b"/adsApi/v1/unheardThings"),
-        (b"GET", b"/ADSAPI/v1/unheardThings"),
-    ):
-        verdict = decided(PROFILED, method, path, scope=b"123")
+    for path in (b"/adsApi/v1/unheardThings", b"/ADSAPI/v1/unheardThings"):
+        verdict = decided(PROFILED, b"GET", path, scope=b"123")
         assert verdict.refusal is not None and "needs an account id" in verdict.reason
 
 

@@ -158,7 +158,7 @@ def test_being_killed_breaks_no_chain(amazon: SimulatedAmazon, tmp_path: Path) -
     for _ in range(3):
         with serving(tmp_path, settings) as running:
             running.until_ready()
-            with Load(running, paths=("/v2/stores",), workers=2) as load:
+            with Load(running, paths=("/v2/stores",), method="POST", workers=2) as load:
                 running.until(lambda load=load: load.total >= 30)
                 running.process.signal(signal.SIGKILL)
                 running.process.wait()

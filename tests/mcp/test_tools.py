@@ -183,6 +183,7 @@ def test_of_a_list_nothing_is_sent_where_a_part_is_forbidden() -> None:
         ("amazon_ads_mcp-invoke_tool", True),
         ("amazon_ads_mcp-Invoke_tool", False),
         ("AMAZON_ADS_MCP-INVOKE_TOOL", False),
+        ("amazon_ads_mcp-read_anything", False),
         ("amazon_ads_mcp-invoke_tools", False),
     ],
 )

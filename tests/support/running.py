@@ -214,6 +214,7 @@ class Load:
 
     serving: Serving
     paths: tuple[str, ...] = ("/v2/profiles",)
+    method: str = "GET"
     workers: int = 4
     pause: float = 0.0
     keep: bool = True
@@ -268,7 +269,7 @@ class Load:
         idle = 0.0
         try:
             try:
-                connection.request("GET", path)
+                connection.request(self.method, path)
             finally:
                 idle = time.monotonic() - last
             return connection.getresponse()
