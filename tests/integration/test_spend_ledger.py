@@ -119,9 +119,10 @@ def campaigns(number: int) -> bytes:
 
 @dataclass
 class Creating:
-    """Clients that create campaigns at all replicas, each until it has an answer other than 503. `unknown` counts the
-    objects of creates that lost their connection, and those that Amazon refused while a replica `is_dying`: their counts
-    are taken back after the answer, by a replica that may be dead by then."""
+    """Clients that create campaigns at all replicas, each until it has an answer other than 503.
+
+    `unknown` counts the objects of creates that lost their connection, and those that Amazon refused while a replica
+    `is_dying`: their counts are taken back after the answer, by a replica that may be dead by then."""
 
     replicas: list[Serving]
     is_dying: bool = False
