@@ -71,8 +71,8 @@ class Companion:
             )
         except OSError as error:
             raise CommandNotStarted(self._command[0], error) from None
-        if self._stopped_by:
-            self._process.send_signal(self._stopped_by)
+        if self._stopped_by:  # while the command was being started
+            self._pass_on(self._stopped_by)
         code = await self._process.wait()
         return code if code >= 0 else KILLED - code
 

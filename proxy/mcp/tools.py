@@ -435,7 +435,7 @@ def effect_of(tool: str, operations: Operations) -> Effect:
 
 def administers_by_name(tool: str, operations: Operations) -> bool:
     """Whether a tool administers something, by its name. The words of a name without an operation decide, unless its
-    verb reads. A tool of `/mcp/lite` that not everybody may call is unknown: it may call any other."""
+    verb reads. An unknown tool of `/mcp/lite` may call any other."""
     if tool.lower().startswith(LITE):
         return True
     operation = operation_of(tool, operations)
